@@ -1,0 +1,25 @@
+//! Where a long import stands, so that it can go on after a crash.
+
+use serde::{Deserialize, Serialize};
+
+/// How far one file has come. Stored in the transaction that stores the rows up to it, so that after a crash not
+/// one row is missing and none is read twice.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ImportMark {
+    /// SHA-256 over what is imported, the file's content and the map, in hex: a changed file is another import.
+    pub key: String,
+    /// Bytes of the file that are done.
+    pub bytes: u64,
+    /// Lines of the file that are done.
+    pub lines: u64,
+    /// Rows stored.
+    pub accepted: u64,
+    /// Rows that were there already.
+    pub duplicates: u64,
+    /// Rows refused, each with a line in the reject file.
+    pub rejected: u64,
+    /// Bytes of the reject file that belong to the done lines.
+    pub rejects_bytes: u64,
+    /// Whether the file is done.
+    pub finished: bool,
+}

@@ -1,0 +1,129 @@
+//! The host's functions, by the contract's names.
+//!
+//! Natively [`crate::testing`] stands in for the host, so that code which calls these runs in unit tests.
+
+#[cfg(target_arch = "wasm32")]
+use crate::bindings::host::regard::core as imports;
+#[cfg(not(target_arch = "wasm32"))]
+use crate::testing::imports;
+
+/// The host's structured log; the [`info!`](crate::info!) family writes to it.
+pub mod log {
+    pub use super::imports::log::write;
+    pub use crate::bindings::host::regard::core::log::Level;
+}
+
+/// Time, virtual in simulations and tests. Evaluators have no clock: their time is the as-of of `finish`.
+pub mod clock {
+    pub use super::imports::clock::now_ms;
+}
+
+/// The plugin's configuration and secrets.
+pub mod config {
+    pub use super::imports::config::{json, secret};
+
+    use crate::Error;
+
+    /// The plugin's configuration, read into a type. The host has checked it against the manifest's schema and
+    /// filled in the defaults.
+    pub fn settings<T: serde::de::DeserializeOwned>() -> Result<T, Error> {
+        serde_json::from_str(&json()).map_err(|e| Error::invalid(format!("configuration: {e}")))
+    }
+
+    /// A secret that may be missing: none when it is not set, an error when it may not be read.
+    pub fn optional_secret(name: &str) -> Result<Option<String>, Error> {
+        match secret(name) {
+            Ok(secret) => Ok(Some(secret)),
+            Err(error) if error.code == crate::error::code::NOT_FOUND => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+/// Bytes that the plugin keeps between calls; needs the permission `kv`.
+pub mod kv {
+    pub use super::imports::kv::{delete, get, set};
+}
+
+/// HTTP to the hosts that the manifest names and the operator granted.
+pub mod http {
+    pub use super::imports::http::send;
+    pub use crate::bindings::host::regard::core::http::{Request, Response};
+
+    impl Response {
+        /// The first header of this name, whatever its case.
+        pub fn header(&self, name: &str) -> Option<&str> {
+            self.headers.iter().find(|(found, _)| found.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_str())
+        }
+    }
+}
+
+/// Customers; needs the permission `customers`.
+pub mod customers {
+    pub use super::imports::customers::{find, get, update};
+}
+
+/// The interaction log; needs the permission `interactions`.
+pub mod interactions {
+    pub use super::imports::interactions::query;
+    pub use crate::bindings::host::regard::core::interactions::{Filter, Page};
+}
+
+/// Observations of metrics; needs the permission `metrics`.
+pub mod metrics {
+    pub use super::imports::metrics::latest;
+}
+
+/// Messages to customers; needs the permission `messages`.
+pub mod messages {
+    pub use super::imports::messages::enqueue;
+    pub use crate::bindings::host::regard::core::messages::Message;
+}
+
+/// Writes a line of level trace to the host's log; takes the same as [`info!`].
+#[macro_export]
+macro_rules! trace {
+    ($($line:tt)+) => { $crate::__log!(Trace, $($line)+) };
+}
+
+/// Writes a line of level debug to the host's log; takes the same as [`info!`].
+#[macro_export]
+macro_rules! debug {
+    ($($line:tt)+) => { $crate::__log!(Debug, $($line)+) };
+}
+
+/// Writes a line of level info to the host's log: what `format!` takes, then optionally a semicolon and
+/// fields.
+///
+/// ```
+/// # let rows = 3;
+/// regard_sdk::info!("fitted {rows} rows"; iterations = 7, converged = true);
+/// ```
+#[macro_export]
+macro_rules! info {
+    ($($line:tt)+) => { $crate::__log!(Info, $($line)+) };
+}
+
+/// Writes a line of level warn to the host's log; takes the same as [`info!`].
+#[macro_export]
+macro_rules! warn {
+    ($($line:tt)+) => { $crate::__log!(Warn, $($line)+) };
+}
+
+/// Writes a line of level error to the host's log; takes the same as [`info!`].
+#[macro_export]
+macro_rules! error {
+    ($($line:tt)+) => { $crate::__log!(Error, $($line)+) };
+}
+
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __log {
+    ($level:ident, $($text:expr),+ $(; $($field:ident = $value:expr),+ $(,)?)?) => {
+        $crate::log::write(
+            $crate::log::Level::$level,
+            &::std::format!($($text),+),
+            &[$($((::std::stringify!($field).to_owned(), ::std::string::ToString::to_string(&$value))),+)?],
+        )
+    };
+}
