@@ -3,8 +3,9 @@
 use serde::{Deserialize, Serialize};
 
 /// How far one file has come. Stored in the transaction that stores the rows up to it, so that after a crash not
-/// one row is missing and none is read twice.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+/// one row is missing and none is read twice. The caller gives the counts before the rows of this transaction; the store
+/// adds what became of them.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ImportMark {
     /// SHA-256 over what is imported, the file's content and the map, in hex: a changed file is another import.
     pub key: String,

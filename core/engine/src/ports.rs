@@ -303,6 +303,49 @@ pub trait Reads: Send + Sync {
     async fn audit(&self, actor: &str, action: &str, subject: &str, details: Attributes) -> Result<(), StoreError>;
 }
 
+// ---- what evaluators read -----------------------------------------------------------------------------------------
+
+/// Which interactions an evaluation reads.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FactQuery {
+    /// Kinds that count; empty for all.
+    pub kinds: Vec<String>,
+    /// Occurred within.
+    pub window: regard_model::Window,
+}
+
+/// Interactions as columns, in the order of becoming durable; one entry per row in each list.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Facts {
+    /// The customer after merges; rows without a customer are left out.
+    pub customers: Vec<CustomerId>,
+    /// When, in milliseconds since 1970.
+    pub occurred_at_ms: Vec<i64>,
+    /// Minor units; 0 where there is no amount.
+    pub amount_minor: Vec<i64>,
+    /// Place in `currency_names`; 0 where there is no amount, because entry 0 is the empty text.
+    pub currency: Vec<u8>,
+    /// Codes of the currencies; entry 0 is empty.
+    pub currency_names: Vec<String>,
+    /// Place in `kind_names`.
+    pub kind: Vec<u32>,
+    /// The kinds.
+    pub kind_names: Vec<String>,
+    /// Place in `channel_names`.
+    pub channel: Vec<u32>,
+    /// The channels.
+    pub channel_names: Vec<String>,
+    /// Last interaction stored when the read began.
+    pub watermark: Option<InteractionId>,
+}
+
+/// Columns over the log.
+#[async_trait]
+pub trait FactSource: Send + Sync {
+    /// Reads the interactions that `query` asks for.
+    async fn facts(&self, query: &FactQuery) -> Result<Facts, StoreError>;
+}
+
 // ---- plugins ------------------------------------------------------------------------------------------------------
 
 /// A webhook call, as it came over HTTP; header names are lower-case.

@@ -1,4 +1,46 @@
-//! .
+//! Runs plugins: what they are, what they may do, and what happens when they misbehave.
+//!
+//! A plugin is somebody else's code. It runs in a sandbox (a WebAssembly component or a Luau program), reaches the
+//! world only through the contract in `sdk/wit`, and is stopped when it takes more time, memory or output than it
+//! may. Whatever it does, the next call, of the same plugin or of another one, works.
+//!
+//! In the order a reader should meet them:
+//!
+//! - [`manifest`]: `plugin.toml`, what a plugin is and what it asks for
+//! - [`package`]: a plugin's files and their digest
+//! - [`grants`] and [`limits`]: what the operator allows
+//! - [`registry`]: [`Host`], which loads plugins and implements the engine's ports
+//! - `call` and `hostcalls`: one call of a plugin, and the host's functions, the same for every runtime
+//! - `http`: outbound HTTP with its checks
+//! - `runtime`: what a runtime has to do; `runtime/wasm` and `runtime/luau` do it
+//! - `executor` and `ticker`: the threads that plugins run on, and the clock that stops them
+//! - `breaker` and [`stats`]: which plugin is taken out of service, and what its calls cost
+//! - [`build`]: from a plugin's sources to its component
+//!
+//! Architecture invariant: only this crate knows wasmtime and mlua, and no guest is ever given WASI. `unsafe` stands in
+//! two modules, each audited and each with its reason: `runtime/wasm/cache.rs` (loading our own compiled code) and
+//! `runtime/luau/interrupt.rs` (stopping a Luau program).
+
+mod breaker;
+mod call;
+mod executor;
+mod hostcalls;
+mod http;
+mod kpi;
+mod runtime;
+mod ticker;
 
 pub mod build;
+pub mod grants;
+pub mod limits;
 pub mod manifest;
+pub mod package;
+pub mod registry;
+pub mod stats;
+
+pub use grants::Grants;
+pub use limits::{CallLimits, OperatorLimits};
+pub use manifest::Manifest;
+pub use package::{Package, PackageError};
+pub use registry::{Host, HostOptions, LoadError, PluginStatus, Service};
+pub use stats::PluginStats;

@@ -1,7 +1,8 @@
 //! `plugin.toml`: what a plugin is, what it can do and what it asks for.
 //!
 //! Reading order: [`Manifest`], then [`permissions`] (what it asks the operator for), [`limits`] (what it
-//! needs to run), [`settings`] (its configuration schema) and [`subscribe`] (the events a hook wants).
+//! needs to run), [`settings`] (its configuration schema), [`subscribe`] (the events a hook wants) and
+//! [`component`] (whether a built component keeps to all that).
 //!
 //! A manifest is a request, never a grant: the operator's grant is kept elsewhere, and what counts is the
 //! narrower of the two. Unknown keys are errors, so that a misspelt permission cannot be overlooked. Every
@@ -16,6 +17,7 @@
 //! capabilities = ["kpi"]
 //! ```
 
+pub mod component;
 pub mod limits;
 pub mod permissions;
 pub mod settings;
@@ -29,7 +31,7 @@ use semver::Version;
 use serde::{Deserialize, Serialize};
 
 pub use limits::Limits;
-pub use permissions::{HostPattern, InteractionAccess, CustomerAccess, MetricAccess, Permissions};
+pub use permissions::{CustomerAccess, HostPattern, InteractionAccess, MetricAccess, Permissions};
 pub use settings::Settings;
 pub use subscribe::{EventKind, Subscription};
 

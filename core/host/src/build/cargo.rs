@@ -1,0 +1,134 @@
+//! Compiles a plugin's folder into a core WebAssembly module.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use serde::Deserialize;
+
+use super::command::run;
+use super::wasm_std::WasmStd;
+use super::{BuildError, BuildOptions};
+
+/// The target of all guests: no WASI, nothing but what the contract imports.
+pub const TARGET: &str = "wasm32-unknown-unknown";
+/// A guest with its dependencies and a standard library from source takes a minute or two on two cores; half an
+/// hour means that something hangs.
+const BUILD_TIME_MAX: Duration = Duration::from_secs(1800);
+
+/// What a guest's release profile has, whatever its workspace says. A trap ends a guest anyway, so unwinding is only
+/// weight; one codegen unit and fat LTO make the smallest and fastest module.
+const PROFILE: [(&str, &str); 8] = [
+    ("CARGO_PROFILE_RELEASE_OPT_LEVEL", "3"),
+    ("CARGO_PROFILE_RELEASE_PANIC", "abort"),
+    ("CARGO_PROFILE_RELEASE_LTO", "fat"),
+    ("CARGO_PROFILE_RELEASE_CODEGEN_UNITS", "1"),
+    ("CARGO_PROFILE_RELEASE_DEBUG", "false"),
+    ("CARGO_PROFILE_RELEASE_STRIP", "debuginfo"),
+    // Macros and build scripts run once, natively: built for a short build.
+    ("CARGO_PROFILE_RELEASE_BUILD_OVERRIDE_OPT_LEVEL", "0"),
+    ("CARGO_PROFILE_RELEASE_BUILD_OVERRIDE_CODEGEN_UNITS", "16"),
+];
+
+/// What the caller's own cargo run may have set for native code and must not reach a guest.
+const NOT_FOR_GUESTS: [&str; 5] =
+    ["RUSTFLAGS", "CARGO_ENCODED_RUSTFLAGS", "CARGO_BUILD_TARGET", "CARGO_TARGET_DIR", "CARGO_BUILD_RUSTFLAGS"];
+
+/// One line of `cargo --message-format=json`, as far as it matters here.
+#[derive(Deserialize)]
+struct Message {
+    reason: String,
+    manifest_path: Option<PathBuf>,
+    #[serde(default)]
+    filenames: Vec<PathBuf>,
+}
+
+/// Compiles the crate in `folder` and returns the path of its module inside the target folder. Cargo decides what has to
+/// be compiled again.
+pub fn build(
+    plugin: &str,
+    folder: &Path,
+    wasm_std: &WasmStd,
+    options: &BuildOptions,
+    progress: &mut dyn FnMut(&str),
+) -> Result<PathBuf, BuildError> {
+    let manifest_path = folder.join("Cargo.toml");
+    let mut cargo = Command::new(program("CARGO", "cargo"));
+    cargo.current_dir(folder);
+    for name in NOT_FOR_GUESTS {
+        cargo.env_remove(name);
+    }
+    cargo.envs(PROFILE).env("CARGO_ENCODED_RUSTFLAGS", rust_flags());
+    cargo.args(["build", "--release", "--lib", "--target", TARGET, "--message-format=json-render-diagnostics"]);
+    cargo.arg("--manifest-path").arg(&manifest_path);
+    cargo.arg("--target-dir").arg(wasm_std.target_dir(&options.target_dir));
+    if options.offline {
+        cargo.arg("--offline");
+    }
+    wasm_std.apply(&mut cargo);
+
+    let finished = run(&mut cargo, BUILD_TIME_MAX, progress).map_err(|e| {
+        BuildError::Toolchain(format!("cargo does not start ({e}); install Rust, for example from https://rustup.rs"))
+    })?;
+    if !finished.success() {
+        let output = if finished.status.is_none() { finished.failure() } else { finished.stderr };
+        return Err(BuildError::Compile { plugin: plugin.to_owned(), output });
+    }
+    module_path(&finished.stdout, &manifest_path).ok_or_else(|| BuildError::Compile {
+        plugin: plugin.to_owned(),
+        output: format!(
+            "no module came out; {} needs `crate-type = [\"cdylib\", \"rlib\"]` under [lib]",
+            manifest_path.display()
+        ),
+    })
+}
+
+/// The module that cargo made of the crate with this manifest, from its messages.
+fn module_path(messages: &str, manifest_path: &Path) -> Option<PathBuf> {
+    let is_same = |path: &Path| match (path.canonicalize(), manifest_path.canonicalize()) {
+        (Ok(one), Ok(other)) => one == other,
+        _ => path == manifest_path,
+    };
+    messages
+        .lines()
+        .filter_map(|line| serde_json::from_str::<Message>(line).ok())
+        .filter(|message| message.reason == "compiler-artifact")
+        .filter(|message| message.manifest_path.as_deref().is_some_and(is_same))
+        .flat_map(|message| message.filenames)
+        .find(|path| path.extension().is_some_and(|extension| extension == "wasm"))
+}
+
+/// Flags for all crates of a guest, the same for every guest so that they share their dependencies. SIMD is on:
+/// column loops gain from it and the runtime always has it. Paths of dependencies in panic messages lose what names the
+/// machine, so that equal sources give equal components.
+fn rust_flags() -> String {
+    let mut flags = vec!["-Ctarget-feature=+simd128".to_owned()];
+    let cargo_home = std::env::var_os("CARGO_HOME")
+        .or_else(|| std::env::var_os("HOME").map(|home| Path::new(&home).join(".cargo").into_os_string()));
+    if let Some(home) = cargo_home.and_then(|home| home.into_string().ok()) {
+        flags.push(format!("--remap-path-prefix={home}=cargo"));
+    }
+    flags.join("\u{1f}")
+}
+
+/// The program that a variable of the environment names, else the one on the path.
+pub(super) fn program(variable: &str, name: &str) -> PathBuf {
+    std::env::var_os(variable).filter(|value| !value.is_empty()).map_or_else(|| PathBuf::from(name), PathBuf::from)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_module_of_the_right_crate_is_found() {
+        let messages = concat!(
+            "{\"reason\":\"compiler-artifact\",\"manifest_path\":\"/sdk/Cargo.toml\",\"filenames\":[\"/t/sdk.wasm\"]}\n",
+            "not json\n",
+            "{\"reason\":\"compiler-artifact\",\"manifest_path\":\"/p/Cargo.toml\",\"filenames\":[\"/t/p.rlib\",\"/t/p.wasm\"]}\n",
+            "{\"reason\":\"build-finished\",\"success\":true}\n",
+        );
+        assert_eq!(module_path(messages, Path::new("/p/Cargo.toml")), Some(PathBuf::from("/t/p.wasm")));
+        assert_eq!(module_path(messages, Path::new("/q/Cargo.toml")), None);
+    }
+}

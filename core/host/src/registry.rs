@@ -1,0 +1,397 @@
+//! The registry of loaded plugins: [`Host`].
+//!
+//! Loading checks everything that can be checked beforehand: manifest, configuration, grants, what the code exports and
+//! imports, what it says of itself. A plugin of the same id is replaced at once when the new one is ready: calls under way
+//! end on the old one, no call fails because of the change. Here are loading and status, in [`ports`] the calls.
+
+mod ports;
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
+
+use parking_lot::RwLock;
+use regard_engine::ports::{Clock, Features, Reads, Stream, Subscription};
+use regard_engine::{Fault, PluginError};
+use regard_model::Metric;
+use regard_model::id::IdGenerator;
+use serde::Serialize;
+use serde_json::Value;
+use tokio::task::JoinHandle;
+
+use crate::breaker::{Breaker, Closed};
+use crate::call::{CallContext, Role, Scope, Services};
+use crate::executor::Executor;
+use crate::grants::Grants;
+use crate::http::Http;
+use crate::kpi;
+use crate::limits::OperatorLimits;
+use crate::manifest::{Capability, EventKind, Manifest, ManifestError, Runtime, Settings};
+use crate::package::Package;
+use crate::runtime::luau::Luau;
+use crate::runtime::wasm::Wasm;
+use crate::runtime::{Failure, Program};
+use crate::stats::{Counters, PluginStats};
+use crate::ticker::Ticker;
+
+/// Plugins that may be loaded at a time; each costs a few megabytes of compiled code.
+pub const PLUGINS_MAX: usize = 256;
+/// WebAssembly instances that may live at a time. Each reserves address space, not memory, until it uses it.
+pub const INSTANCES_MAX_DEFAULT: u32 = 64;
+
+/// How a [`Host`] is set up.
+#[derive(Debug, Clone)]
+pub struct HostOptions {
+    /// Folder for compiled code; only the host may write there.
+    pub cache_dir: PathBuf,
+    /// The operator's ceilings.
+    pub limits: OperatorLimits,
+    /// Threads that plugins run on.
+    pub threads: usize,
+    /// WebAssembly instances that may live at a time; a call that finds none waits for one.
+    pub instances_max: u32,
+}
+
+impl HostOptions {
+    /// Default ceilings, and as many threads as the machine has processors.
+    pub fn new(cache_dir: impl Into<PathBuf>) -> Self {
+        Self {
+            cache_dir: cache_dir.into(),
+            limits: OperatorLimits::default(),
+            threads: std::thread::available_parallelism().map_or(1, Into::into),
+            instances_max: INSTANCES_MAX_DEFAULT,
+        }
+    }
+}
+
+/// Why a plugin was not loaded.
+#[derive(Debug, thiserror::Error)]
+pub enum LoadError {
+    /// The manifest and what it describes do not agree; names the line.
+    #[error(transparent)]
+    Manifest(#[from] ManifestError),
+    /// The configuration does not fit the schema.
+    #[error("{plugin}: configuration: {problem}")]
+    Config {
+        /// The plugin's id.
+        plugin: String,
+        /// Every fault.
+        problem: String,
+    },
+    /// The code cannot be run.
+    #[error("{plugin}: {problem}")]
+    Code {
+        /// The plugin's id.
+        plugin: String,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// It failed when it was set up or asked to describe itself.
+    #[error(transparent)]
+    Call(#[from] PluginError),
+}
+
+/// Whether a plugin is called.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case", tag = "state", content = "reason")]
+pub enum Service {
+    /// It is.
+    Enabled,
+    /// The operator switched it off.
+    Disabled,
+    /// It broke too often; the reason names the call.
+    Quarantined(String),
+}
+
+/// A loaded plugin as it stands.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PluginStatus {
+    /// Its manifest.
+    pub manifest: Manifest,
+    /// SHA-256 of manifest and code, in hex.
+    pub digest: String,
+    /// What the operator granted.
+    pub grants: Grants,
+    /// Whether the manifest asks for more than was granted, as after an upgrade; private addresses apart.
+    pub asks_for_more: bool,
+    /// Its configuration, defaults filled in.
+    pub config: Value,
+    /// JSON Schema of its configuration.
+    pub config_schema: Value,
+    /// Whether it is called.
+    pub service: Service,
+    /// What its connector can do.
+    pub features: Option<Features>,
+    /// The metrics that its evaluator computes.
+    pub metrics: Vec<Metric>,
+}
+
+/// A plugin in service or out of it.
+pub(crate) struct Loaded {
+    pub(crate) scope: Arc<Scope>,
+    package: Package,
+    grants: Grants,
+    config_schema: Value,
+    program: Box<dyn Program>,
+    features: Option<Features>,
+    metrics: Vec<Metric>,
+    subscriptions: Vec<Subscription>,
+    enabled: AtomicBool,
+    breaker: Breaker,
+}
+
+/// Loads plugins and calls them; implements the engine's ports [`Hooks`](regard_engine::ports::Hooks),
+/// [`Connectors`](regard_engine::ports::Connectors) and [`Evaluators`](regard_engine::ports::Evaluators). Clones are the
+/// same host.
+#[derive(Clone)]
+pub struct Host(Arc<Inner>);
+
+struct Inner {
+    // Dropped in this order: programs before the engine's clock and the threads that they run on.
+    plugins: RwLock<BTreeMap<String, Arc<Loaded>>>,
+    wasm: Wasm,
+    luau: Luau,
+    services: Arc<Services>,
+    limits: OperatorLimits,
+    executor: Arc<Executor>,
+}
+
+impl Host {
+    /// A host without plugins. `reads` is what their host functions read, `clock` what time it is for them.
+    pub fn new(options: HostOptions, reads: Arc<dyn Reads>, clock: Arc<dyn Clock>) -> anyhow::Result<Self> {
+        let executor = Arc::new(Executor::start(options.threads)?);
+        let engine = Wasm::engine(&options)?;
+        let ticking = engine.clone();
+        let ticker = Arc::new(Ticker::start(move || ticking.increment_epoch())?);
+        let services = Arc::new(Services { reads, clock, ids: IdGenerator::new(), http: Http::default() });
+        Ok(Self(Arc::new(Inner {
+            plugins: RwLock::default(),
+            wasm: Wasm::new(engine, &options, executor.clone(), ticker.clone())?,
+            luau: Luau::new(executor.clone(), ticker),
+            services,
+            limits: options.limits,
+            executor,
+        })))
+    }
+
+    /// Loads a plugin, or replaces the one with the same id. `config` is the operator's, `null` for none; without
+    /// `grants` the plugin gets what its manifest asks for but private addresses.
+    pub async fn load(
+        &self,
+        package: Package,
+        config: Value,
+        grants: Option<Grants>,
+    ) -> Result<PluginStatus, LoadError> {
+        let manifest = package.manifest();
+        let id = manifest.id.clone();
+        let grants = grants.unwrap_or_else(|| Grants::by_default(&manifest.permissions));
+        let settings = match manifest.runtime {
+            Runtime::Wasm => manifest.config.clone(),
+            Runtime::Luau => self.0.luau.schema(&package).await?,
+        };
+        let config = complete(&id, &settings, config)?;
+        let scope = Arc::new(Scope {
+            permissions: grants.effective(&manifest.permissions),
+            config_text: config.to_string(),
+            limits: self.0.limits.lowered(&manifest.limits),
+            counters: Counters::default(),
+            services: self.0.services.clone(),
+            id: id.clone(),
+            config,
+        });
+        let program: Box<dyn Program> = match manifest.runtime {
+            Runtime::Wasm => Box::new(self.0.wasm.load(&package).await?),
+            Runtime::Luau => Box::new(self.0.luau.load(&package, &scope).await?),
+        };
+        let loaded = describe(program, scope, package, grants, settings.effective_schema()).await?;
+        let status = loaded.status();
+        self.insert(loaded)?;
+        Ok(status)
+    }
+
+    fn insert(&self, loaded: Loaded) -> Result<(), LoadError> {
+        let id = loaded.scope.id.clone();
+        let refuse = |problem: String| Err(LoadError::Code { plugin: id.clone(), problem });
+        let mut plugins = self.0.plugins.write();
+        for (other, theirs) in plugins.iter().filter(|(other, _)| **other != id) {
+            let taken = |metric: &&Metric| theirs.metrics.iter().any(|known| known.name == metric.name);
+            if let Some(metric) = loaded.metrics.iter().find(taken) {
+                return refuse(format!("the metric `{}` is already evaluated by {other}", metric.name));
+            }
+        }
+        if plugins.len() >= PLUGINS_MAX && !plugins.contains_key(&id) {
+            return refuse(format!("{PLUGINS_MAX} plugins are loaded already"));
+        }
+        plugins.insert(id.clone(), Arc::new(loaded));
+        Ok(())
+    }
+
+    /// Takes a plugin out; calls under way end by themselves. Whether it was there.
+    pub fn remove(&self, plugin: &str) -> bool {
+        self.0.plugins.write().remove(plugin).is_some()
+    }
+
+    /// Switches a plugin on or off; switching on ends a quarantine. Whether it is there.
+    pub fn set_enabled(&self, plugin: &str, enabled: bool) -> bool {
+        let Some(loaded) = self.find(plugin) else { return false };
+        loaded.enabled.store(enabled, Ordering::Relaxed);
+        if enabled {
+            loaded.breaker.reset();
+        }
+        true
+    }
+
+    /// All loaded plugins, by id.
+    pub fn list(&self) -> Vec<PluginStatus> {
+        self.0.plugins.read().values().map(|loaded| loaded.status()).collect()
+    }
+
+    /// One loaded plugin.
+    pub fn status(&self, plugin: &str) -> Option<PluginStatus> {
+        self.find(plugin).map(|loaded| loaded.status())
+    }
+
+    /// What each plugin's calls have cost since it was loaded, by id.
+    pub fn stats(&self) -> Vec<PluginStats> {
+        self.0.plugins.read().iter().map(|(id, loaded)| loaded.scope.counters.read(id)).collect()
+    }
+
+    /// Runs `work` on the plugins' threads. An evaluation that is driven from there hands its columns to the guest
+    /// directly; driven from elsewhere, each batch is copied once more and changes threads twice.
+    pub fn spawn<T: Send + 'static>(&self, work: impl Future<Output = T> + Send + 'static) -> JoinHandle<T> {
+        self.0.executor.spawn(work)
+    }
+
+    fn find(&self, plugin: &str) -> Option<Arc<Loaded>> {
+        self.0.plugins.read().get(plugin).cloned()
+    }
+}
+
+/// Fills in defaults and checks the operator's configuration.
+fn complete(plugin: &str, settings: &Settings, config: Value) -> Result<Value, LoadError> {
+    settings.complete(config).map_err(|faults| {
+        let words: Vec<_> = faults.iter().map(ToString::to_string).collect();
+        LoadError::Config { plugin: plugin.to_owned(), problem: words.join("; ") }
+    })
+}
+
+/// Asks the plugin what it can do and checks the answer.
+async fn describe(
+    program: Box<dyn Program>,
+    scope: Arc<Scope>,
+    package: Package,
+    grants: Grants,
+    config_schema: Value,
+) -> Result<Loaded, LoadError> {
+    let manifest = package.manifest();
+    let call = || CallContext::new(scope.clone(), Role::Lifecycle, "describe");
+    let fault = |role: Role, failure: Failure| LoadError::Call(named(&scope.id, role, "describe", failure));
+    let features = match manifest.can(Capability::Connector) {
+        true => Some(program.features(call()).await.map_err(|failure| fault(Role::Connector, failure))?),
+        false => None,
+    };
+    let mut metrics = match manifest.can(Capability::Kpi) {
+        true => program.metrics(call()).await.map_err(|failure| fault(Role::Kpi, failure))?,
+        false => Vec::new(),
+    };
+    if manifest.can(Capability::Kpi) {
+        kpi::check_metrics(&metrics).map_err(|why| fault(Role::Kpi, Failure::new(Fault::Invalid, why)))?;
+    }
+    for metric in &mut metrics {
+        metric.evaluator.clone_from(&scope.id);
+    }
+    let subscriptions = manifest.subscribe.iter().map(|wanted| Subscription {
+        stream: match wanted.event {
+            EventKind::InteractionAppended => Stream::Interactions,
+            EventKind::CustomerChanged => Stream::Customers,
+            EventKind::MetricObserved => Stream::Observations,
+        },
+        // A family of kinds (`order.*`) is narrowed when the events are handed over; the stream knows single kinds only.
+        name: wanted.kind.clone().filter(|kind| !kind.ends_with('*')).or_else(|| wanted.metric.clone()),
+    });
+    let subscriptions = subscriptions.collect();
+    Ok(Loaded {
+        subscriptions,
+        enabled: AtomicBool::new(true),
+        breaker: Breaker::default(),
+        scope,
+        package,
+        grants,
+        config_schema,
+        program,
+        features,
+        metrics,
+    })
+}
+
+/// Puts names to a failure.
+fn named(plugin: &str, role: Role, call: &'static str, failure: Failure) -> PluginError {
+    PluginError {
+        plugin: plugin.to_owned(),
+        capability: role.as_str(),
+        call,
+        fault: failure.fault,
+        message: failure.message,
+        retry_after: failure.retry_after,
+    }
+}
+
+impl Loaded {
+    /// Refuses calls of a plugin that is out of service.
+    fn admit(&self, role: Role, call: &'static str) -> Result<(), PluginError> {
+        let out = |message: String, retry_after| {
+            Err(named(&self.scope.id, role, call, Failure { fault: Fault::OutOfService, message, retry_after }))
+        };
+        if !self.enabled.load(Ordering::Relaxed) {
+            return out("the plugin is disabled".to_owned(), None);
+        }
+        match self.breaker.check(self.scope.services.clock.now()) {
+            Ok(()) => Ok(()),
+            Err(Closed::Resting(left)) => out("the plugin rests after breaking repeatedly".to_owned(), Some(left)),
+            Err(Closed::Quarantined(reason)) => out(format!("in quarantine: {reason}"), None),
+        }
+    }
+
+    /// Counts a call that has ended, tells the breaker, and puts names to a failure.
+    pub(crate) fn ended<T>(
+        &self,
+        role: Role,
+        call: &'static str,
+        started: Instant,
+        ended: Result<T, Failure>,
+    ) -> Result<T, PluginError> {
+        let fault = ended.as_ref().err().map(|failure| failure.fault);
+        self.scope.counters.count(started.elapsed(), fault);
+        let ended = ended.map_err(|failure| named(&self.scope.id, role, call, failure));
+        let what = || ended.as_ref().err().map(ToString::to_string).unwrap_or_default();
+        if let Some(reason) = self.breaker.note(self.scope.services.clock.now(), fault, what) {
+            tracing::error!(target: "regard::plugin", plugin = %self.scope.id, "quarantined: {reason}");
+        }
+        ended
+    }
+
+    fn in_service(&self) -> bool {
+        self.enabled.load(Ordering::Relaxed) && self.breaker.quarantine().is_none()
+    }
+
+    fn status(&self) -> PluginStatus {
+        let service = match self.breaker.quarantine() {
+            _ if !self.enabled.load(Ordering::Relaxed) => Service::Disabled,
+            Some(reason) => Service::Quarantined(reason),
+            None => Service::Enabled,
+        };
+        PluginStatus {
+            manifest: self.package.manifest().clone(),
+            digest: self.package.digest().to_owned(),
+            grants: self.grants.clone(),
+            asks_for_more: !self.grants.covers(&self.package.manifest().permissions),
+            config: self.scope.config.clone(),
+            config_schema: self.config_schema.clone(),
+            service,
+            features: self.features.clone(),
+            metrics: self.metrics.clone(),
+        }
+    }
+}

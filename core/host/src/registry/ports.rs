@@ -1,0 +1,167 @@
+//! The engine's ports, implemented for all loaded plugins.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use async_trait::async_trait;
+use regard_engine::ports::{
+    Accumulator, Connectors, Effects, Evaluators, Event, Features, Handed, Hooks, Outbound, Outcome, Polled,
+    Subscription, Webhook, WebhookReply,
+};
+use regard_engine::{Fault, PluginError};
+use regard_model::{Channel, Metric};
+use serde_json::Value;
+
+use super::{Host, Loaded, named};
+use crate::call::{CallContext, Role};
+use crate::kpi;
+use crate::manifest::{Capability, Manifest};
+use crate::runtime::Failure;
+
+impl Host {
+    /// The plugin, when it has the capability and is in service.
+    fn serving(&self, plugin: &str, role: Role, call: &'static str) -> Result<Arc<Loaded>, PluginError> {
+        let out = |message: String| named(plugin, role, call, Failure::new(Fault::OutOfService, message));
+        let loaded = self.find(plugin).ok_or_else(|| out("no plugin of this id is installed".to_owned()))?;
+        let capability = match role {
+            Role::Connector => Capability::Connector,
+            Role::Hook => Capability::Hook,
+            _ => Capability::Kpi,
+        };
+        if !loaded.package.manifest().can(capability) {
+            return Err(out(format!("the plugin is no {capability}")));
+        }
+        loaded.admit(role, call)?;
+        Ok(loaded)
+    }
+
+    /// The connector of a channel, with a call in the channel's name.
+    fn connector(&self, channel: &Channel, call: &'static str) -> Result<(Arc<Loaded>, CallContext), PluginError> {
+        let plugin = channel.connector.as_deref().ok_or_else(|| {
+            let message = format!("channel {} has no connector", channel.name);
+            named("", Role::Connector, call, Failure::new(Fault::OutOfService, message))
+        })?;
+        let loaded = self.serving(plugin, Role::Connector, call)?;
+        let context = CallContext::new(loaded.scope.clone(), Role::Connector, call).on(channel);
+        Ok((loaded, context))
+    }
+
+    fn evaluator(&self, metric: &str) -> Option<(Arc<Loaded>, Metric)> {
+        self.0.plugins.read().values().find_map(|loaded| {
+            let described = loaded.metrics.iter().find(|described| described.name == metric)?;
+            Some((loaded.clone(), described.clone()))
+        })
+    }
+}
+
+/// Whether the hook's manifest wants the event: the streams narrow to single kinds, the manifest also to families.
+fn wanted(manifest: &Manifest, event: &Event) -> bool {
+    use crate::manifest::EventKind;
+    manifest.subscribe.iter().any(|subscription| match event {
+        Event::InteractionAppended(interaction) => subscription.wants_interaction(interaction.kind.as_str()),
+        Event::CustomerChanged(_) => subscription.event == EventKind::CustomerChanged,
+        Event::MetricObserved(observation) => subscription.wants_metric(&observation.metric),
+    })
+}
+
+#[async_trait]
+impl Hooks for Host {
+    fn subscribers(&self) -> Vec<(String, Vec<Subscription>)> {
+        let plugins = self.0.plugins.read();
+        let hooks = plugins.iter().filter(|(_, loaded)| !loaded.subscriptions.is_empty() && loaded.in_service());
+        hooks.map(|(id, loaded)| (id.clone(), loaded.subscriptions.clone())).collect()
+    }
+
+    async fn handle(&self, plugin: &str, events: &[Event]) -> Result<Effects, PluginError> {
+        let loaded = self.serving(plugin, Role::Hook, "handle")?;
+        let call = CallContext::new(loaded.scope.clone(), Role::Hook, "handle");
+        let manifest = loaded.package.manifest();
+        let kept: Vec<Event>;
+        let events = if events.iter().all(|event| wanted(manifest, event)) {
+            events
+        } else {
+            kept = events.iter().filter(|event| wanted(manifest, event)).cloned().collect();
+            &kept
+        };
+        if events.is_empty() {
+            return Ok(Effects { origin: plugin.to_owned(), ..Effects::default() });
+        }
+        let started = Instant::now();
+        let ended = loaded.program.handle(call, events).await;
+        loaded.ended(Role::Hook, "handle", started, ended)
+    }
+}
+
+#[async_trait]
+impl Connectors for Host {
+    fn features(&self, plugin: &str) -> Option<Features> {
+        self.find(plugin).filter(|loaded| loaded.in_service())?.features.clone()
+    }
+
+    async fn receive(
+        &self,
+        channel: &Channel,
+        webhook: Webhook,
+    ) -> Result<(Vec<Handed>, WebhookReply, Effects), PluginError> {
+        let (loaded, call) = self.connector(channel, "receive")?;
+        let started = Instant::now();
+        let ended = loaded.program.receive(call, channel, webhook).await;
+        let ((items, reply), effects) = loaded.ended(Role::Connector, "receive", started, ended)?;
+        Ok((items, reply, effects))
+    }
+
+    async fn poll(
+        &self,
+        channel: &Channel,
+        cursor: Option<Vec<u8>>,
+        limit: u32,
+    ) -> Result<(Polled, Effects), PluginError> {
+        let (loaded, call) = self.connector(channel, "poll")?;
+        let started = Instant::now();
+        let ended = loaded.program.poll(call, channel, cursor, limit).await;
+        loaded.ended(Role::Connector, "poll", started, ended)
+    }
+
+    async fn send(&self, channel: &Channel, message: Outbound) -> Result<(Outcome, Effects), PluginError> {
+        let (loaded, call) = self.connector(channel, "send")?;
+        let started = Instant::now();
+        let ended = loaded.program.send(call, channel, message).await;
+        loaded.ended(Role::Connector, "send", started, ended)
+    }
+}
+
+#[async_trait]
+impl Evaluators for Host {
+    fn metrics(&self) -> Vec<Metric> {
+        let plugins = self.0.plugins.read();
+        let serving = plugins.values().filter(|loaded| loaded.in_service());
+        let mut metrics: Vec<Metric> = serving.flat_map(|loaded| loaded.metrics.iter().cloned()).collect();
+        metrics.sort_by(|a, b| a.name.cmp(&b.name));
+        metrics
+    }
+
+    fn lineage(&self, metric: &str) -> Option<(String, String)> {
+        let (loaded, _) = self.evaluator(metric)?;
+        let manifest = loaded.package.manifest();
+        Some((loaded.package.digest().to_owned(), format!("{}@{}", manifest.id, manifest.version)))
+    }
+
+    async fn open(&self, metric: &str, parameters: Value) -> Result<(Box<dyn Accumulator>, Value), PluginError> {
+        let (loaded, described) = self.evaluator(metric).ok_or_else(|| {
+            let message = format!("no plugin evaluates the metric `{metric}`");
+            named("", Role::Kpi, "open", Failure::new(Fault::OutOfService, message))
+        })?;
+        loaded.admit(Role::Kpi, "open")?;
+        let started = Instant::now();
+        let call = CallContext::new(loaded.scope.clone(), Role::Kpi, "open");
+        let ended = match kpi::complete(&described, parameters) {
+            Ok(checked) => {
+                let opened = loaded.program.open(call, metric, &checked.to_string()).await;
+                opened.map(|session| (session, checked))
+            }
+            Err(failure) => Err(failure),
+        };
+        let (session, checked) = loaded.ended(Role::Kpi, "open", started, ended)?;
+        Ok((Box::new(kpi::Running::new(loaded, session, described.subject)), checked))
+    }
+}

@@ -1,0 +1,59 @@
+//! The parts, put together.
+
+use std::sync::Arc;
+
+use anyhow::{Context as _, Result};
+use regard_engine::ports::{Clock, SystemClock};
+use regard_engine::{Parts, Pipeline};
+use regard_host::{Host, HostOptions};
+use regard_store::Store;
+
+use crate::config::Config;
+use crate::plugins;
+
+/// Everything that a command or a request needs.
+pub struct App {
+    /// What is kept.
+    pub store: Arc<Store>,
+    /// The plugins.
+    pub host: Arc<Host>,
+    /// The way of one interaction.
+    pub pipeline: Arc<Pipeline>,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+}
+
+impl App {
+    /// Opens the store, loads the installed plugins and puts the way together. Nothing runs in the background yet
+    /// except the log's task; see [`Pipeline::run`].
+    pub async fn open(config: &Config) -> Result<Arc<Self>> {
+        let store = match &config.database_url {
+            Some(url) => Store::open(url, store_options(config)).await,
+            None => Store::open(&config.data_dir.to_string_lossy(), store_options(config)).await,
+        };
+        let store = Arc::new(store.with_context(|| match &config.database_url {
+            Some(_) => "cannot open the database".to_owned(),
+            None => format!("cannot open the store in {}", config.data_dir.display()),
+        })?);
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let options = HostOptions::new(config.data_dir.join("cache"));
+        let host = Arc::new(Host::new(options, store.clone(), clock.clone()).context("cannot start the plugin host")?);
+        let pipeline = Pipeline::new(Parts {
+            log: store.clone(),
+            feed: store.clone(),
+            outbox: store.clone(),
+            channels: store.clone(),
+            hooks: host.clone(),
+            connectors: host.clone(),
+            reads: store.clone(),
+            clock: clock.clone(),
+        });
+        let app = Arc::new(Self { store, host, pipeline, clock });
+        plugins::load_installed(&app).await?;
+        Ok(app)
+    }
+}
+
+fn store_options(config: &Config) -> regard_store::StoreOptions {
+    regard_store::StoreOptions { key_file: Some(config.data_dir.join("secret.key")), ..Default::default() }
+}
