@@ -36,13 +36,15 @@ fn crates() -> BTreeMap<String, BTreeSet<String>> {
         let text = std::fs::read_to_string(&path).unwrap_or_else(|why| panic!("{}: {why}", path.display()));
         toml::from_str(&text).unwrap_or_else(|why| panic!("{}: {why}", path.display()))
     };
-    let members = read(root().join("Cargo.toml"))["workspace"]["members"].as_array().expect("members").clone();
+    let members =
+        read(root().join("Cargo.toml"))["workspace"]["members"].as_array().expect("members").clone();
     members
         .iter()
         .map(|member| {
             let table = read(root().join(member.as_str().expect("a path")).join("Cargo.toml"));
             let name = table["package"]["name"].as_str().expect("a name").to_owned();
-            let dependencies = table.get("dependencies").and_then(toml::Value::as_table).cloned().unwrap_or_default();
+            let dependencies =
+                table.get("dependencies").and_then(toml::Value::as_table).cloned().unwrap_or_default();
             (name, dependencies.keys().cloned().collect())
         })
         .collect()
@@ -53,7 +55,9 @@ fn arrows_point_inwards() {
     let allowed: BTreeMap<&str, &[&str]> = ARROWS.iter().copied().collect();
     let crates = crates();
     for (name, dependencies) in &crates {
-        let may = allowed.get(name.as_str()).unwrap_or_else(|| panic!("{name} stands in no arrow: add it to ARROWS"));
+        let may = allowed
+            .get(name.as_str())
+            .unwrap_or_else(|| panic!("{name} stands in no arrow: add it to ARROWS"));
         let ours = dependencies.iter().filter(|one| crates.contains_key(*one));
         let wrong: Vec<_> = ours.filter(|one| !may.contains(&one.as_str())).collect();
         assert!(wrong.is_empty(), "{name} must not depend on {wrong:?}");
@@ -74,9 +78,19 @@ fn what_one_crate_knows_stays_there() {
 #[test]
 fn versions_stand_once() {
     let mut wrong = Vec::new();
-    for member in ["core/model", "core/engine", "core/store", "core/host", "core/warehouse", "core/server", "sdk/rust",
-        "plugins/connector-webhook", "plugins/kpi-clv", "plugins/kpi-rfm", "tests"]
-    {
+    for member in [
+        "core/model",
+        "core/engine",
+        "core/store",
+        "core/host",
+        "core/warehouse",
+        "core/server",
+        "sdk/rust",
+        "plugins/connector-webhook",
+        "plugins/kpi-clv",
+        "plugins/kpi-rfm",
+        "tests",
+    ] {
         let text = std::fs::read_to_string(root().join(member).join("Cargo.toml")).expect("a Cargo.toml");
         let table: toml::Table = toml::from_str(&text).expect("TOML");
         for section in ["dependencies", "dev-dependencies", "build-dependencies"] {

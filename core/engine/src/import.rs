@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::ports::Appended;
+
 /// How far one file has come. Stored in the transaction that stores the rows up to it, so that after a crash not
 /// one row is missing and none is read twice. The caller gives the counts before the rows of this transaction; the store
 /// adds what became of them.
@@ -23,4 +25,19 @@ pub struct ImportMark {
     pub rejects_bytes: u64,
     /// Whether the file is done.
     pub finished: bool,
+}
+
+impl ImportMark {
+    /// The mark after rows with these outcomes.
+    #[must_use]
+    pub fn with(mut self, outcomes: &[Appended]) -> Self {
+        for outcome in outcomes {
+            match outcome {
+                Appended::Accepted { .. } => self.accepted += 1,
+                Appended::Duplicate { .. } => self.duplicates += 1,
+                Appended::Rejected(_) => self.rejected += 1,
+            }
+        }
+        self
+    }
 }

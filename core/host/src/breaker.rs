@@ -55,7 +55,12 @@ impl Breaker {
     }
 
     /// Notes how a call ended. `what` names it when it failed. Gives the reason when this call led to quarantine.
-    pub(crate) fn note(&self, now: Timestamp, fault: Option<Fault>, what: impl Fn() -> String) -> Option<String> {
+    pub(crate) fn note(
+        &self,
+        now: Timestamp,
+        fault: Option<Fault>,
+        what: impl Fn() -> String,
+    ) -> Option<String> {
         let mut state = self.0.lock();
         if !fault.is_some_and(Fault::breaks_instance) {
             // Calls that were under way when the plugin was quarantined do not bring it back.
@@ -71,7 +76,8 @@ impl Breaker {
         state.breaks = 0;
         state.rests += 1;
         if state.rests >= RESTS_BEFORE_QUARANTINE {
-            let reason = format!("broke {} times in a row, last: {}", BREAKS_BEFORE_REST * state.rests, what());
+            let reason =
+                format!("broke {} times in a row, last: {}", BREAKS_BEFORE_REST * state.rests, what());
             state.quarantine = Some(reason.clone());
             return Some(reason);
         }
@@ -99,7 +105,9 @@ mod tests {
     }
 
     fn break_until_rest(breaker: &Breaker, now: Timestamp) -> Option<String> {
-        (0..BREAKS_BEFORE_REST).filter_map(|_| breaker.note(now, Some(Fault::Trap), || "x: hook.handle".into())).last()
+        (0..BREAKS_BEFORE_REST)
+            .filter_map(|_| breaker.note(now, Some(Fault::Trap), || "x: hook.handle".into()))
+            .last()
     }
 
     #[test]

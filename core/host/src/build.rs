@@ -9,8 +9,9 @@
 //! - [`command`]: programs run with a deadline
 //!
 //! All guests share one target folder, apart from the host's own, so that dependencies and a standard library
-//! built from source are compiled once and the locks do not meet. The workspace's profiles stay as they are: what
-//! a guest needs is passed in cargo's environment. Everything blocks; call it from a thread that may wait.
+//! built from source are compiled once and the locks do not meet. The workspace's profiles stay as they are:
+//! what a guest needs is passed in cargo's environment. Everything blocks; call it from a thread that may
+//! wait.
 
 pub mod cargo;
 pub mod command;
@@ -128,7 +129,9 @@ pub fn build_plugin(
     let plugin = manifest.id.clone();
     let refused = |reason: &str| BuildError::Refused { plugin: plugin.clone(), reason: reason.to_owned() };
     if manifest.runtime != Runtime::Wasm {
-        return Err(refused("only plugins with runtime = \"wasm\" are compiled; a Luau plugin runs as it is"));
+        return Err(refused(
+            "only plugins with runtime = \"wasm\" are compiled; a Luau plugin runs as it is",
+        ));
     }
     if !folder.join("Cargo.toml").is_file() {
         return Err(refused("there is no Cargo.toml; build plugins in other languages with their own tools"));

@@ -112,6 +112,9 @@ mod tests {
         let told = default.with_private_host("127.0.0.1:9000").with_private_host("10.0.0.1:80");
         assert_eq!(told.effective(&asked).private_hosts, ["127.0.0.1:9000", "10.0.0.1:80"]);
         let narrow = Permissions { hosts: hosts(&["api.example.com"]), ..Permissions::default() };
-        assert!(told.effective(&narrow).private_hosts.is_empty(), "the manifest never asked for this address");
+        assert!(
+            told.effective(&narrow).private_hosts.is_empty(),
+            "the manifest never asked for this address"
+        );
     }
 }

@@ -23,6 +23,8 @@ use crate::limits::LimitHit;
 const KEPT_KEY_BYTES_MAX: usize = 256;
 /// Most bytes under one key: a cursor or a small state; more belongs into records.
 const KEPT_VALUE_BYTES_MAX: usize = 1 << 20;
+/// First character of keys that the engine keeps for itself in a plugin's name, such as the mark of its polling.
+const KEPT_KEY_RESERVED: char = '~';
 /// Audit lines that one call may cause: a plugin that is denied in a loop must not fill the log.
 const AUDITS_MAX: u32 = 8;
 /// Fields of one log line.
@@ -97,8 +99,14 @@ pub(crate) enum Level {
 
 impl CallContext {
     /// `log.write`. Anyone may call it.
-    pub(crate) fn log(&mut self, level: Level, message: &str, fields: &[(String, String)]) -> Result<(), LimitHit> {
-        let bytes = message.len() + fields.iter().map(|(name, value)| name.len() + value.len()).sum::<usize>();
+    pub(crate) fn log(
+        &mut self,
+        level: Level,
+        message: &str,
+        fields: &[(String, String)],
+    ) -> Result<(), LimitHit> {
+        let bytes =
+            message.len() + fields.iter().map(|(name, value)| name.len() + value.len()).sum::<usize>();
         self.spent.log_lines += 1;
         self.spent.log_bytes = self.spent.log_bytes.saturating_add(u32::try_from(bytes).unwrap_or(u32::MAX));
         if self.spent.log_lines > self.limits.log_lines {
@@ -107,7 +115,8 @@ impl CallContext {
         if self.spent.log_bytes > self.limits.log_bytes {
             return Err(LimitHit::LogBytes(self.limits.log_bytes));
         }
-        let fields: String = fields.iter().take(LOG_FIELDS_MAX).map(|(name, value)| format!(" {name}={value:?}")).collect();
+        let fields: String =
+            fields.iter().take(LOG_FIELDS_MAX).map(|(name, value)| format!(" {name}={value:?}")).collect();
         let (plugin, call) = (&self.scope.id, self.name);
         match level {
             Level::Trace => tracing::trace!(target: "regard::plugin", %plugin, call, "{message}{fields}"),
@@ -172,6 +181,10 @@ impl CallContext {
             return Err(self.deny(call, key, "permissions.kv").await);
         }
         regard_model::invalid::check_text("key", key, KEPT_KEY_BYTES_MAX)?;
+        if key.starts_with(KEPT_KEY_RESERVED) {
+            let message = format!("key: `{KEPT_KEY_RESERVED}` at the beginning is reserved");
+            return Err(CallError::new(Fault::Invalid, message).into());
+        }
         Ok(())
     }
 

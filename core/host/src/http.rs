@@ -99,7 +99,8 @@ impl Http {
             Reach::Granted => client(&self.granted, None)?,
         };
         let invalid = |why: String| Refused::Failed(Fault::Invalid, why);
-        let method = Method::from_bytes(request.method.as_bytes()).map_err(|why| invalid(format!("method: {why}")))?;
+        let method =
+            Method::from_bytes(request.method.as_bytes()).map_err(|why| invalid(format!("method: {why}")))?;
         if request.body.len() > REQUEST_BYTES_MAX {
             return Err(invalid(format!("body: {} bytes, at most {REQUEST_BYTES_MAX}", request.body.len())));
         }
@@ -119,7 +120,7 @@ impl Http {
     }
 }
 
-fn client<'a>(cell: &'a OnceLock<Client>, resolver: Option<Arc<PublicOnly>>) -> Result<&'a Client, Refused> {
+fn client(cell: &OnceLock<Client>, resolver: Option<Arc<PublicOnly>>) -> Result<&Client, Refused> {
     if let Some(client) = cell.get() {
         return Ok(client);
     }
@@ -172,7 +173,8 @@ fn headers(given: &[(String, String)]) -> Result<HeaderMap, String> {
         if HEADERS_OF_THE_HOST.contains(&header.as_str()) || header == HOST {
             return Err(format!("headers: `{name}` is set by the host"));
         }
-        let value: HeaderValue = value.parse().map_err(|_| format!("headers: the value of `{name}` is no header value"))?;
+        let value: HeaderValue =
+            value.parse().map_err(|_| format!("headers: the value of `{name}` is no header value"))?;
         headers.append(header, value);
     }
     Ok(headers)
@@ -215,7 +217,8 @@ fn redirected(
 async fn read(mut response: reqwest::Response) -> Result<Response, Refused> {
     let status = response.status().as_u16();
     let text = |value: &HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
-    let headers = response.headers().iter().map(|(name, value)| (name.as_str().to_owned(), text(value))).collect();
+    let headers =
+        response.headers().iter().map(|(name, value)| (name.as_str().to_owned(), text(value))).collect();
     let mut body = Vec::new();
     while let Some(chunk) = response.chunk().await.map_err(|why| refused(&why))? {
         if body.len() + chunk.len() > RESPONSE_BYTES_MAX {

@@ -32,19 +32,27 @@ pub(crate) fn check_metrics(metrics: &[Metric]) -> Result<(), String> {
     }
     for (at, metric) in metrics.iter().enumerate() {
         let name = &metric.name;
-        regard_model::invalid::check_slug("name", name, NAME_BYTES_MAX).map_err(|invalid| format!("metric {invalid}"))?;
+        regard_model::invalid::check_slug("name", name, NAME_BYTES_MAX)
+            .map_err(|invalid| format!("metric {invalid}"))?;
         if metrics[..at].iter().any(|earlier| earlier.name == *name) {
             return Err(format!("describes the metric `{name}` twice"));
         }
         for kind in &metric.kinds {
-            kind.parse::<regard_model::Kind>().map_err(|invalid| format!("metric `{name}`: kinds: {invalid}"))?;
+            kind.parse::<regard_model::Kind>()
+                .map_err(|invalid| format!("metric `{name}`: kinds: {invalid}"))?;
         }
         if let Some(input) = metric.inputs.iter().find(|input| !COLUMNS.contains(&input.column.as_str())) {
-            return Err(format!("metric `{name}` reads the column `{}`; there are {}", input.column, COLUMNS.join(", ")));
+            return Err(format!(
+                "metric `{name}` reads the column `{}`; there are {}",
+                input.column,
+                COLUMNS.join(", ")
+            ));
         }
         let is_object = metric.parameters.get("type").is_some_and(|kind| kind == "object");
         if !is_object || jsonschema::validator_for(&metric.parameters).is_err() {
-            return Err(format!("metric `{name}`: the schema of its parameters is no JSON Schema of an object"));
+            return Err(format!(
+                "metric `{name}`: the schema of its parameters is no JSON Schema of an object"
+            ));
         }
     }
     Ok(())
@@ -73,12 +81,18 @@ impl Running {
     }
 
     /// Counts the call, and puts names to its failure.
-    fn ended<T>(&self, call: &'static str, started: Instant, ended: Result<T, Failure>) -> Result<T, PluginError> {
+    fn ended<T>(
+        &self,
+        call: &'static str,
+        started: Instant,
+        ended: Result<T, Failure>,
+    ) -> Result<T, PluginError> {
         self.plugin.ended(Role::Kpi, call, started, ended)
     }
 
     fn check_result(&self, batch: &Batch) -> Result<(), Failure> {
-        let broken = |why: String| Failure::new(Fault::Failed, format!("the result breaks the contract: {why}"));
+        let broken =
+            |why: String| Failure::new(Fault::Failed, format!("the result breaks the contract: {why}"));
         let most = self.plugin.scope.limits.evaluation.output_rows;
         if batch.rows > most {
             return Err(LimitHit::OutputRows { found: batch.rows, most }.into());

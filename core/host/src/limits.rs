@@ -70,7 +70,9 @@ impl CallLimits {
             stated.map_or(own, |stated| own.min(Duration::from_millis(u64::from(stated))))
         };
         Self {
-            memory_bytes: stated.memory_mb.map_or(self.memory_bytes, |mb| self.memory_bytes.min(u64::from(mb) * MIB)),
+            memory_bytes: stated
+                .memory_mb
+                .map_or(self.memory_bytes, |mb| self.memory_bytes.min(u64::from(mb) * MIB)),
             call: millis(self.call, stated.call_ms),
             cpu: millis(self.cpu, stated.cpu_ms),
             output_rows: stated.output_rows.map_or(self.output_rows, |rows| self.output_rows.min(rows)),
@@ -142,7 +144,9 @@ impl fmt::Display for LimitHit {
         match self {
             Self::Cpu(most) => write!(f, "computed longer than {} ms (limits.cpu_ms)", most.as_millis()),
             Self::Wall(most) => write!(f, "took longer than {} ms (limits.call_ms)", most.as_millis()),
-            Self::Memory(most) => write!(f, "asked for more than {} MiB of memory (limits.memory_mb)", most / MIB),
+            Self::Memory(most) => {
+                write!(f, "asked for more than {} MiB of memory (limits.memory_mb)", most / MIB)
+            }
             Self::OutputBytes(most) => write!(f, "handed over more than {most} bytes at once"),
             Self::OutputRows { found, most } => {
                 write!(f, "returned {found} rows, at most {most} are taken (limits.output_rows)")
@@ -163,7 +167,8 @@ mod tests {
 
     #[test]
     fn the_lower_limit_holds() {
-        let stated = Limits { memory_mb: Some(4096), cpu_ms: Some(50), log_bytes: Some(10), ..Limits::default() };
+        let stated =
+            Limits { memory_mb: Some(4096), cpu_ms: Some(50), log_bytes: Some(10), ..Limits::default() };
         let effective = CallLimits::INTERACTIVE.lowered(&stated);
         assert_eq!(effective.memory_bytes, CallLimits::INTERACTIVE.memory_bytes);
         assert_eq!(effective.cpu, Duration::from_millis(50));

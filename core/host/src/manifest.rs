@@ -18,6 +18,7 @@
 //! ```
 
 pub mod component;
+pub mod error;
 pub mod limits;
 pub mod permissions;
 pub mod settings;
@@ -30,6 +31,8 @@ use std::path::{Component, Path, PathBuf};
 use semver::Version;
 use serde::{Deserialize, Serialize};
 
+pub(crate) use error::Fault;
+pub use error::ManifestError;
 pub use limits::Limits;
 pub use permissions::{CustomerAccess, HostPattern, InteractionAccess, MetricAccess, Permissions};
 pub use settings::Settings;
@@ -136,8 +139,8 @@ impl Manifest {
         if bytes > MANIFEST_BYTES_MAX {
             return Err(fault(format!("{bytes} bytes long"), "keep it below 262144 bytes"));
         }
-        let text = std::fs::read_to_string(&file)
-            .map_err(|e| fault(e.to_string(), "write it as UTF-8 text"))?;
+        let text =
+            std::fs::read_to_string(&file).map_err(|e| fault(e.to_string(), "write it as UTF-8 text"))?;
         Self::parse(&text, &file)
     }
 
@@ -173,7 +176,10 @@ impl Manifest {
             return Err(Fault::new(
                 "contract",
                 format!("{} is not supported by this host", self.contract),
-                format!("build against contract {CONTRACT}, or run the plugin on a host that speaks {}", self.contract),
+                format!(
+                    "build against contract {CONTRACT}, or run the plugin on a host that speaks {}",
+                    self.contract
+                ),
             ));
         }
         if let Some(entry) = &self.entry
@@ -224,9 +230,9 @@ pub fn contract_supported(contract: &Version) -> bool {
 }
 
 fn check_id(id: &str) -> Result<(), Fault> {
-    let words_are_kebab = id.split('-').all(|word| {
-        !word.is_empty() && word.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit())
-    });
+    let words_are_kebab = id
+        .split('-')
+        .all(|word| !word.is_empty() && word.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit()));
     if words_are_kebab && id.starts_with(|c: char| c.is_ascii_lowercase()) && id.len() <= ID_CHARS_MAX {
         return Ok(());
     }
@@ -239,76 +245,6 @@ fn check_id(id: &str) -> Result<(), Fault> {
 
 fn is_inside(path: &Path) -> bool {
     path.components().next().is_some() && path.components().all(|part| matches!(part, Component::Normal(_)))
-}
-
-/// Why a manifest was refused: the file, the key and how to mend it.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{}: {}{problem}; {mend}", file.display(), KeyPrefix(key))]
-pub struct ManifestError {
-    /// The manifest's path.
-    pub file: PathBuf,
-    /// Dotted path of the key, such as `permissions.hosts[1]`; empty when the whole file is meant.
-    pub key: String,
-    /// What is wrong.
-    pub problem: String,
-    /// What to write instead.
-    pub mend: String,
-}
-
-struct KeyPrefix<'a>(&'a str);
-
-impl fmt::Display for KeyPrefix<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.0.is_empty() { Ok(()) } else { write!(f, "`{}` ", self.0) }
-    }
-}
-
-impl ManifestError {
-    fn new(file: &Path, key: &str, problem: impl Into<String>, mend: impl Into<String>) -> Self {
-        Self { file: file.to_owned(), key: key.to_owned(), problem: problem.into(), mend: mend.into() }
-    }
-
-    /// serde knows what is wrong and where in the text, so the key is taken from the offending line.
-    fn from_toml(file: &Path, text: &str, error: &toml::de::Error) -> Self {
-        let message = error.message().trim().to_owned();
-        let start = error.span().map_or(0, |span| span.start).min(text.len());
-        let before = text.get(..start).unwrap_or_default();
-        let line_number = before.matches('\n').count() + 1;
-        let line = text.lines().nth(line_number - 1).unwrap_or_default();
-        let key = line.split('=').next().unwrap_or_default().trim().trim_matches(['[', ']', '"']).trim();
-        let mend = if message.starts_with("unknown field") {
-            format!("correct or remove the key on line {line_number}")
-        } else if message.starts_with("missing field") {
-            "add the missing key".to_owned()
-        } else {
-            format!("correct line {line_number}")
-        };
-        Self::new(file, key, message, mend)
-    }
-}
-
-/// A [`ManifestError`] before the file is known.
-#[derive(Debug)]
-pub(crate) struct Fault {
-    key: String,
-    problem: String,
-    mend: String,
-}
-
-impl Fault {
-    pub(crate) fn new(key: impl Into<String>, problem: impl Into<String>, mend: impl Into<String>) -> Self {
-        Self { key: key.into(), problem: problem.into(), mend: mend.into() }
-    }
-
-    /// The same fault seen from the enclosing table.
-    pub(crate) fn under(mut self, table: &str) -> Self {
-        self.key = if self.key.is_empty() { table.to_owned() } else { format!("{table}.{}", self.key) };
-        self
-    }
-
-    fn in_file(self, file: &Path) -> ManifestError {
-        ManifestError { file: file.to_owned(), key: self.key, problem: self.problem, mend: self.mend }
-    }
 }
 
 #[cfg(test)]
@@ -366,7 +302,8 @@ mod tests {
         );
         check(
             &format!("entry = \"../x.wasm\"\n{MINIMAL}"),
-            "`entry` `../x.wasm` leaves the plugin's folder; name a file inside it, without `..` and without a leading `/`",
+            "`entry` `../x.wasm` leaves the plugin's folder; \
+             name a file inside it, without `..` and without a leading `/`",
         );
         check(
             &format!("{MINIMAL}[permissions]\nhosts = [\"https://a.example\"]\n"),
@@ -375,7 +312,8 @@ mod tests {
         );
         check(
             &format!("{MINIMAL}[[subscribe]]\nevent = \"customer.changed\"\n"),
-            "`subscribe` is given, but only hooks receive events; add \"hook\" to capabilities or remove [[subscribe]]",
+            "`subscribe` is given, but only hooks receive events; \
+             add \"hook\" to capabilities or remove [[subscribe]]",
         );
     }
 

@@ -72,7 +72,9 @@ impl Package {
         let entry = slashed(&manifest.entry());
         if !files.contains_key(&entry) {
             let problem = match manifest.runtime {
-                Runtime::Wasm => "no such file; build the plugin first, or set `entry` in plugin.toml".to_owned(),
+                Runtime::Wasm => {
+                    "no such file; build the plugin first, or set `entry` in plugin.toml".to_owned()
+                }
                 Runtime::Luau => "no such file; a Luau plugin begins in handler.luau".to_owned(),
             };
             return Err(PackageError::File { file: manifest_file.with_file_name(entry), problem });
@@ -121,14 +123,21 @@ impl Package {
 
     /// A complaint about `key` of this package's manifest that names the line where it stands.
     pub(crate) fn manifest_fault(&self, key: &str, problem: String, mend: String) -> ManifestError {
-        let last = key.rsplit('.').next().unwrap_or(key);
+        self.located(ManifestError { file: self.manifest_file.clone(), key: key.to_owned(), problem, mend })
+    }
+
+    /// The same complaint with the line of its key, when the key stands in the manifest.
+    pub(crate) fn located(&self, fault: ManifestError) -> ManifestError {
+        let last = fault.key.rsplit('.').next().unwrap_or_default();
         let names_it = |line: &str| {
             let line = line.trim_start().trim_start_matches('[');
-            line.strip_prefix(last).is_some_and(|rest| rest.trim_start().starts_with(['=', ']']))
+            !last.is_empty()
+                && line.strip_prefix(last).is_some_and(|rest| rest.trim_start().starts_with(['=', ']']))
         };
-        let place = self.manifest_text.lines().position(names_it);
-        let problem = place.map_or_else(|| problem.clone(), |at| format!("(line {}) {problem}", at + 1));
-        ManifestError { file: self.manifest_file.clone(), key: key.to_owned(), problem, mend }
+        match self.manifest_text.lines().position(names_it) {
+            Some(at) => ManifestError { problem: format!("(line {}) {}", at + 1, fault.problem), ..fault },
+            None => fault,
+        }
     }
 }
 
@@ -161,7 +170,11 @@ fn check_source(bytes: &[u8]) -> Result<(), &'static str> {
     let text = std::str::from_utf8(bytes)
         .map_err(|_| "is not UTF-8 text; bytecode is refused, ship the Luau source")?;
     let is_text = |c: char| !c.is_control() || matches!(c, '\n' | '\r' | '\t');
-    if text.chars().all(is_text) { Ok(()) } else { Err("has control characters; bytecode is refused, ship the Luau source") }
+    if text.chars().all(is_text) {
+        Ok(())
+    } else {
+        Err("has control characters; bytecode is refused, ship the Luau source")
+    }
 }
 
 fn sources(

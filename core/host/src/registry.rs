@@ -2,39 +2,39 @@
 //!
 //! Loading checks everything that can be checked beforehand: manifest, configuration, grants, what the code exports and
 //! imports, what it says of itself. A plugin of the same id is replaced at once when the new one is ready: calls under way
-//! end on the old one, no call fails because of the change. Here are loading and status, in [`ports`] the calls.
+//! end on the old one, no call fails because of the change. Here is loading, in `loaded` one plugin, in `ports` the calls.
 
+mod loaded;
 mod ports;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Instant;
+use std::sync::atomic::Ordering;
 
 use parking_lot::RwLock;
-use regard_engine::ports::{Clock, Features, Reads, Stream, Subscription};
-use regard_engine::{Fault, PluginError};
+use regard_engine::PluginError;
+use regard_engine::ports::{Clock, Reads};
 use regard_model::Metric;
 use regard_model::id::IdGenerator;
-use serde::Serialize;
 use serde_json::Value;
 use tokio::task::JoinHandle;
 
-use crate::breaker::{Breaker, Closed};
-use crate::call::{CallContext, Role, Scope, Services};
+use crate::call::{Scope, Services};
 use crate::executor::Executor;
 use crate::grants::Grants;
 use crate::http::Http;
-use crate::kpi;
 use crate::limits::OperatorLimits;
-use crate::manifest::{Capability, EventKind, Manifest, ManifestError, Runtime, Settings};
+use crate::manifest::{ManifestError, Runtime, Settings};
 use crate::package::Package;
+use crate::runtime::Program;
 use crate::runtime::luau::Luau;
 use crate::runtime::wasm::Wasm;
-use crate::runtime::{Failure, Program};
 use crate::stats::{Counters, PluginStats};
 use crate::ticker::Ticker;
+
+pub(crate) use loaded::Loaded;
+pub use loaded::{PluginStatus, Service};
 
 /// Plugins that may be loaded at a time; each costs a few megabytes of compiled code.
 pub const PLUGINS_MAX: usize = 256;
@@ -93,55 +93,6 @@ pub enum LoadError {
     Call(#[from] PluginError),
 }
 
-/// Whether a plugin is called.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "kebab-case", tag = "state", content = "reason")]
-pub enum Service {
-    /// It is.
-    Enabled,
-    /// The operator switched it off.
-    Disabled,
-    /// It broke too often; the reason names the call.
-    Quarantined(String),
-}
-
-/// A loaded plugin as it stands.
-#[derive(Debug, Clone, PartialEq)]
-pub struct PluginStatus {
-    /// Its manifest.
-    pub manifest: Manifest,
-    /// SHA-256 of manifest and code, in hex.
-    pub digest: String,
-    /// What the operator granted.
-    pub grants: Grants,
-    /// Whether the manifest asks for more than was granted, as after an upgrade; private addresses apart.
-    pub asks_for_more: bool,
-    /// Its configuration, defaults filled in.
-    pub config: Value,
-    /// JSON Schema of its configuration.
-    pub config_schema: Value,
-    /// Whether it is called.
-    pub service: Service,
-    /// What its connector can do.
-    pub features: Option<Features>,
-    /// The metrics that its evaluator computes.
-    pub metrics: Vec<Metric>,
-}
-
-/// A plugin in service or out of it.
-pub(crate) struct Loaded {
-    pub(crate) scope: Arc<Scope>,
-    package: Package,
-    grants: Grants,
-    config_schema: Value,
-    program: Box<dyn Program>,
-    features: Option<Features>,
-    metrics: Vec<Metric>,
-    subscriptions: Vec<Subscription>,
-    enabled: AtomicBool,
-    breaker: Breaker,
-}
-
 /// Loads plugins and calls them; implements the engine's ports [`Hooks`](regard_engine::ports::Hooks),
 /// [`Connectors`](regard_engine::ports::Connectors) and [`Evaluators`](regard_engine::ports::Evaluators). Clones are the
 /// same host.
@@ -189,7 +140,10 @@ impl Host {
         let grants = grants.unwrap_or_else(|| Grants::by_default(&manifest.permissions));
         let settings = match manifest.runtime {
             Runtime::Wasm => manifest.config.clone(),
-            Runtime::Luau => self.0.luau.schema(&package).await?,
+            Runtime::Luau => {
+                let limits = self.0.limits.lowered(&manifest.limits).interactive;
+                self.0.luau.schema(&package, limits).await?
+            }
         };
         let config = complete(&id, &settings, config)?;
         let scope = Arc::new(Scope {
@@ -203,9 +157,9 @@ impl Host {
         });
         let program: Box<dyn Program> = match manifest.runtime {
             Runtime::Wasm => Box::new(self.0.wasm.load(&package).await?),
-            Runtime::Luau => Box::new(self.0.luau.load(&package, &scope).await?),
+            Runtime::Luau => self.0.luau.load(&package, &scope).await?,
         };
-        let loaded = describe(program, scope, package, grants, settings.effective_schema()).await?;
+        let loaded = loaded::describe(program, scope, package, grants, settings.effective_schema()).await?;
         let status = loaded.status();
         self.insert(loaded)?;
         Ok(status)
@@ -275,123 +229,4 @@ fn complete(plugin: &str, settings: &Settings, config: Value) -> Result<Value, L
         let words: Vec<_> = faults.iter().map(ToString::to_string).collect();
         LoadError::Config { plugin: plugin.to_owned(), problem: words.join("; ") }
     })
-}
-
-/// Asks the plugin what it can do and checks the answer.
-async fn describe(
-    program: Box<dyn Program>,
-    scope: Arc<Scope>,
-    package: Package,
-    grants: Grants,
-    config_schema: Value,
-) -> Result<Loaded, LoadError> {
-    let manifest = package.manifest();
-    let call = || CallContext::new(scope.clone(), Role::Lifecycle, "describe");
-    let fault = |role: Role, failure: Failure| LoadError::Call(named(&scope.id, role, "describe", failure));
-    let features = match manifest.can(Capability::Connector) {
-        true => Some(program.features(call()).await.map_err(|failure| fault(Role::Connector, failure))?),
-        false => None,
-    };
-    let mut metrics = match manifest.can(Capability::Kpi) {
-        true => program.metrics(call()).await.map_err(|failure| fault(Role::Kpi, failure))?,
-        false => Vec::new(),
-    };
-    if manifest.can(Capability::Kpi) {
-        kpi::check_metrics(&metrics).map_err(|why| fault(Role::Kpi, Failure::new(Fault::Invalid, why)))?;
-    }
-    for metric in &mut metrics {
-        metric.evaluator.clone_from(&scope.id);
-    }
-    let subscriptions = manifest.subscribe.iter().map(|wanted| Subscription {
-        stream: match wanted.event {
-            EventKind::InteractionAppended => Stream::Interactions,
-            EventKind::CustomerChanged => Stream::Customers,
-            EventKind::MetricObserved => Stream::Observations,
-        },
-        // A family of kinds (`order.*`) is narrowed when the events are handed over; the stream knows single kinds only.
-        name: wanted.kind.clone().filter(|kind| !kind.ends_with('*')).or_else(|| wanted.metric.clone()),
-    });
-    let subscriptions = subscriptions.collect();
-    Ok(Loaded {
-        subscriptions,
-        enabled: AtomicBool::new(true),
-        breaker: Breaker::default(),
-        scope,
-        package,
-        grants,
-        config_schema,
-        program,
-        features,
-        metrics,
-    })
-}
-
-/// Puts names to a failure.
-fn named(plugin: &str, role: Role, call: &'static str, failure: Failure) -> PluginError {
-    PluginError {
-        plugin: plugin.to_owned(),
-        capability: role.as_str(),
-        call,
-        fault: failure.fault,
-        message: failure.message,
-        retry_after: failure.retry_after,
-    }
-}
-
-impl Loaded {
-    /// Refuses calls of a plugin that is out of service.
-    fn admit(&self, role: Role, call: &'static str) -> Result<(), PluginError> {
-        let out = |message: String, retry_after| {
-            Err(named(&self.scope.id, role, call, Failure { fault: Fault::OutOfService, message, retry_after }))
-        };
-        if !self.enabled.load(Ordering::Relaxed) {
-            return out("the plugin is disabled".to_owned(), None);
-        }
-        match self.breaker.check(self.scope.services.clock.now()) {
-            Ok(()) => Ok(()),
-            Err(Closed::Resting(left)) => out("the plugin rests after breaking repeatedly".to_owned(), Some(left)),
-            Err(Closed::Quarantined(reason)) => out(format!("in quarantine: {reason}"), None),
-        }
-    }
-
-    /// Counts a call that has ended, tells the breaker, and puts names to a failure.
-    pub(crate) fn ended<T>(
-        &self,
-        role: Role,
-        call: &'static str,
-        started: Instant,
-        ended: Result<T, Failure>,
-    ) -> Result<T, PluginError> {
-        let fault = ended.as_ref().err().map(|failure| failure.fault);
-        self.scope.counters.count(started.elapsed(), fault);
-        let ended = ended.map_err(|failure| named(&self.scope.id, role, call, failure));
-        let what = || ended.as_ref().err().map(ToString::to_string).unwrap_or_default();
-        if let Some(reason) = self.breaker.note(self.scope.services.clock.now(), fault, what) {
-            tracing::error!(target: "regard::plugin", plugin = %self.scope.id, "quarantined: {reason}");
-        }
-        ended
-    }
-
-    fn in_service(&self) -> bool {
-        self.enabled.load(Ordering::Relaxed) && self.breaker.quarantine().is_none()
-    }
-
-    fn status(&self) -> PluginStatus {
-        let service = match self.breaker.quarantine() {
-            _ if !self.enabled.load(Ordering::Relaxed) => Service::Disabled,
-            Some(reason) => Service::Quarantined(reason),
-            None => Service::Enabled,
-        };
-        PluginStatus {
-            manifest: self.package.manifest().clone(),
-            digest: self.package.digest().to_owned(),
-            grants: self.grants.clone(),
-            asks_for_more: !self.grants.covers(&self.package.manifest().permissions),
-            config: self.scope.config.clone(),
-            config_schema: self.config_schema.clone(),
-            service,
-            features: self.features.clone(),
-            metrics: self.metrics.clone(),
-        }
-    }
 }

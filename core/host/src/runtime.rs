@@ -11,7 +11,9 @@ use std::time::Duration;
 use async_trait::async_trait;
 use regard_engine::Fault;
 use regard_engine::columns::Batch;
-use regard_engine::ports::{Effects, Event, Features, Handed, Outbound, Outcome, Polled, Webhook, WebhookReply};
+use regard_engine::ports::{
+    Effects, Event, Features, Handed, Outbound, Outcome, Polled, Webhook, WebhookReply,
+};
 use regard_model::{Channel, Metric, Timestamp};
 
 use crate::call::CallContext;
@@ -50,7 +52,12 @@ pub(crate) trait Program: Send + Sync {
         message: Outbound,
     ) -> Result<(Outcome, Effects), Failure>;
     /// Opens an accumulator of the evaluator.
-    async fn open(&self, call: CallContext, metric: &str, parameters: &str) -> Result<Box<dyn Session>, Failure>;
+    async fn open(
+        &self,
+        call: CallContext,
+        metric: &str,
+        parameters: &str,
+    ) -> Result<Box<dyn Session>, Failure>;
 }
 
 /// An open accumulator. It keeps its instance; after a failure that breaks it, every further call fails.
@@ -86,7 +93,8 @@ impl Failure {
 
     /// The task that ran the guest is gone: it panicked, or the host is shutting down.
     pub(crate) fn lost(why: tokio::task::JoinError) -> Self {
-        let words = if why.is_panic() { "the host panicked during the call" } else { "the host is shutting down" };
+        let words =
+            if why.is_panic() { "the host panicked during the call" } else { "the host is shutting down" };
         Self::new(Fault::Failed, words)
     }
 

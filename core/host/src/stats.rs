@@ -63,7 +63,8 @@ impl Counters {
 
     /// The counters as they stand.
     pub(crate) fn read(&self, plugin: &str) -> PluginStats {
-        let counts = FAULTS.iter().zip(&self.faults).map(|(&fault, count)| (fault, count.load(Ordering::Relaxed)));
+        let counts =
+            FAULTS.iter().zip(&self.faults).map(|(&fault, count)| (fault, count.load(Ordering::Relaxed)));
         PluginStats {
             plugin: plugin.to_owned(),
             calls: self.calls.load(Ordering::Relaxed),

@@ -6,7 +6,7 @@ use anyhow::{Context as _, Result};
 use regard_engine::ports::{Clock, SystemClock};
 use regard_engine::{Parts, Pipeline};
 use regard_host::{Host, HostOptions};
-use regard_store::Store;
+use regard_store::{Store, StoreOptions};
 
 use crate::config::Config;
 use crate::plugins;
@@ -28,8 +28,8 @@ impl App {
     /// except the log's task; see [`Pipeline::run`].
     pub async fn open(config: &Config) -> Result<Arc<Self>> {
         let store = match &config.database_url {
-            Some(url) => Store::open(url, store_options(config)).await,
-            None => Store::open(&config.data_dir.to_string_lossy(), store_options(config)).await,
+            Some(url) => Store::open(url, StoreOptions::default()).await,
+            None => Store::open(&config.data_dir.to_string_lossy(), StoreOptions::default()).await,
         };
         let store = Arc::new(store.with_context(|| match &config.database_url {
             Some(_) => "cannot open the database".to_owned(),
@@ -52,8 +52,4 @@ impl App {
         plugins::load_installed(&app).await?;
         Ok(app)
     }
-}
-
-fn store_options(config: &Config) -> regard_store::StoreOptions {
-    regard_store::StoreOptions { key_file: Some(config.data_dir.join("secret.key")), ..Default::default() }
 }

@@ -59,7 +59,7 @@ pub async fn install_all(app: &App, mut say: impl FnMut(&str) + Send) -> Result<
         // Cargo runs and blocks; nothing else happens in a demo meanwhile.
         let package = tokio::task::block_in_place(|| package(&folder, &mut say))?;
         let id = package.manifest().id.clone();
-        let known = app.store.plugin(&id).await?;
+        let known = app.store.find_plugin(&id).await?;
         if known.is_none_or(|known| known.digest != package.digest() || known.fault.is_some()) {
             plugins::install(app, Install { package, config: None, grants: None }, "cli").await?;
         }

@@ -45,15 +45,12 @@ pub enum Client {
 }
 
 impl Client {
-    /// The way that the flags name.
+    /// The way that the flags name; `--server` goes before a place that the environment may name.
     pub async fn open(reach: &Reach) -> Result<Self> {
         let Some(server) = &reach.server else {
             let app = App::open(&Config::settle(&reach.place, None)?).await?;
             return Ok(Self::local(app));
         };
-        if reach.place.data_dir.is_some() || reach.place.database_url.is_some() {
-            bail!("--server goes through a running server, --data-dir and --database-url work on the data directly: give one of them");
-        }
         // A second initialisation is refused and harmless.
         let _ = rustls::crypto::ring::default_provider().install_default();
         Ok(Self::Remote {

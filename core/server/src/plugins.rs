@@ -30,7 +30,7 @@ pub struct Install {
 pub async fn install(app: &App, install: Install, actor: &str) -> Result<PluginRecord> {
     let manifest = install.package.manifest();
     let id = manifest.id.clone();
-    let earlier = app.store.plugin(&id).await?;
+    let earlier = app.store.find_plugin(&id).await?;
     let config = match (install.config, &earlier) {
         (Some(config), _) => config,
         (None, Some(earlier)) => earlier.config.clone(),
@@ -56,17 +56,17 @@ pub async fn install(app: &App, install: Install, actor: &str) -> Result<PluginR
     };
     // Loading proves that it works before anything is stored.
     let files = install.package.files().clone();
-    app.host.load(install.package, grants, config).await?;
+    app.host.load(install.package, config, Some(grants)).await?;
     app.store.put_plugin_files(&record.digest, &files).await?;
     app.store.put_plugin(&record).await?;
     let details = Attributes::from([("version", record.version.clone().into()), ("digest", record.digest.clone().into())]);
-    app.store.audit_append(actor, "plugin.installed", &format!("plugin:{id}"), details).await?;
+    app.store.append_audit(actor, "plugin.installed", &format!("plugin:{id}"), details).await?;
     Ok(record)
 }
 
 /// Loads every enabled plugin of the store. One that cannot be loaded is marked with the reason; the others serve.
 pub async fn load_installed(app: &App) -> Result<()> {
-    for record in app.store.plugins().await? {
+    for record in app.store.list_plugins().await? {
         if !record.enabled {
             continue;
         }
@@ -83,6 +83,6 @@ pub async fn load(app: &App, record: &PluginRecord) -> Result<()> {
     let files: BTreeMap<String, Vec<u8>> = app.store.plugin_files(&record.digest).await?;
     let package = Package::from_parts(Path::new(&format!("{}/plugin.toml", record.id)), record.manifest.clone(), files)?;
     let grants = serde_json::from_value(record.grants.clone()).context("the stored grants are damaged")?;
-    app.host.load(package, grants, record.config.clone()).await?;
+    app.host.load(package, record.config.clone(), Some(grants)).await?;
     Ok(())
 }

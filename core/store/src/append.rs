@@ -32,7 +32,11 @@ const ORDER: &str = "order.placed";
 
 #[async_trait]
 impl Log for Store {
-    async fn append(&self, batch: Vec<Incoming>, mark: Option<ImportMark>) -> Result<Vec<Appended>, StoreError> {
+    async fn append(
+        &self,
+        batch: Vec<Incoming>,
+        mark: Option<ImportMark>,
+    ) -> Result<Vec<Appended>, StoreError> {
         let during = "append interactions";
         if batch.is_empty() && mark.is_none() {
             return Ok(Vec::new());
@@ -42,20 +46,21 @@ impl Log for Store {
             Engine::Sqlite(sqlite) => {
                 let work = move |txn: &rusqlite::Transaction<'_>| {
                     sqlite::take_turn(txn, &ids)?;
-                    if let Some(mark) = &mark {
-                        sqlite::write_mark(txn, mark, now)?;
+                    let outcomes = sqlite::append(txn, &ids, now, batch)?;
+                    if let Some(mark) = mark {
+                        sqlite::write_mark(txn, &mark.with(&outcomes), now)?;
                     }
-                    sqlite::append(txn, &ids, now, batch)
+                    Ok(outcomes)
                 };
                 sqlite.write(during, work).await
             }
             Engine::Postgres(pool) => {
                 let mut txn = pool.begin().await.during(during)?;
                 postgres::take_turn(&mut txn, &ids).await?;
-                if let Some(mark) = &mark {
-                    postgres::write_mark(&mut txn, mark, now).await?;
-                }
                 let outcomes = postgres::append(&mut txn, &ids, now, batch).await?;
+                if let Some(mark) = mark {
+                    postgres::write_mark(&mut txn, &mark.with(&outcomes), now).await?;
+                }
                 txn.commit().await.during(during)?;
                 Ok(outcomes)
             }
@@ -145,7 +150,8 @@ pub(crate) fn plan(batch: Vec<Incoming>, mut known: Known, ids: &IdGenerator, no
             Ok(holder) => {
                 let id = ids.next(now);
                 slot.insert(id);
-                plan.outcomes.push(Appended::Accepted { id, customer: holder.map(|holder| holder.owner.root) });
+                plan.outcomes
+                    .push(Appended::Accepted { id, customer: holder.map(|holder| holder.owner.root) });
                 plan.rows.push(Row { id, customer: holder.map(|holder| holder.owner.recorded), item });
             }
         }
@@ -174,7 +180,8 @@ impl Plan {
         };
         let found: Vec<Option<Holder>> =
             item.identifiers.iter().map(|identifier| known.holders.get(identifier).copied()).collect();
-        let owners: Vec<Option<Owner>> = found.iter().map(|holder| holder.map(|holder| holder.owner)).collect();
+        let owners: Vec<Option<Owner>> =
+            found.iter().map(|holder| holder.map(|holder| holder.owner)).collect();
         let is_order = item.kind.as_str() == ORDER;
         let holder = match identity::resolve(named.map(|named| named.owner), &owners)? {
             Resolution::Anonymous => return Ok(None),
@@ -187,7 +194,11 @@ impl Plan {
             }
             Resolution::Create => {
                 let id = ids.next(now);
-                self.customers.push(Made { id, stage: LifecycleStage::Prospect, source: item.source.clone() });
+                self.customers.push(Made {
+                    id,
+                    stage: LifecycleStage::Prospect,
+                    source: item.source.clone(),
+                });
                 let made = Some(self.customers.len() - 1);
                 Holder { owner: Owner { recorded: id, root: id }, prospect: true, made }
             }
@@ -223,7 +234,10 @@ mod tests {
             channel: ChannelId::from_i64(1),
             external_id: external_id.into(),
             customer: customer.map(CustomerId::from_i64),
-            identifiers: identifiers.iter().map(|text| Identifier::parse(text).expect("an identifier")).collect(),
+            identifiers: identifiers
+                .iter()
+                .map(|text| Identifier::parse(text).expect("an identifier"))
+                .collect(),
             kind: ORDER.parse().expect("a kind"),
             occurred_at: Timestamp::from_millis(0),
             thread: None,
@@ -237,7 +251,9 @@ mod tests {
 
     fn known() -> Known {
         let mut known = Known::default();
-        for (text, recorded, root) in [("email:a@x.org", 7, 7), ("email:b@x.org", 8, 8), ("email:c@x.org", 9, 8)] {
+        for (text, recorded, root) in
+            [("email:a@x.org", 7, 7), ("email:b@x.org", 8, 8), ("email:c@x.org", 9, 8)]
+        {
             let holder = Holder::stored(recorded, root, "prospect");
             known.holders.insert(Identifier::parse(text).expect("an identifier"), holder);
             known.named.insert(CustomerId::from_i64(recorded), holder);
@@ -284,7 +300,9 @@ mod tests {
     fn a_merged_customer_keeps_what_is_recorded_under_it() {
         let plan = run(vec![item("1", None, &["email:c@x.org", "email:new@x.org"])]);
         assert_eq!(plan.rows[0].customer, Some(CustomerId::from_i64(9)));
-        assert!(matches!(plan.outcomes[0], Appended::Accepted { customer: Some(root), .. } if root.as_i64() == 8));
+        assert!(
+            matches!(plan.outcomes[0], Appended::Accepted { customer: Some(root), .. } if root.as_i64() == 8)
+        );
         assert_eq!(plan.links[0].1, CustomerId::from_i64(9));
         assert!(plan.buyers.contains(&CustomerId::from_i64(8)));
     }

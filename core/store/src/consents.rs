@@ -7,7 +7,7 @@ use sea_orm::{ColumnTrait, ConnectionTrait, EntityTrait, IntoActiveModel, QueryF
 
 use crate::customers::{IDS_PER_STATEMENT, members_of, no_customer, resolve_roots};
 use crate::entity::consent::{Column, Entity, Model};
-use crate::failure::During;
+use crate::failure::{During, parse};
 use crate::open::Store;
 
 impl Store {
@@ -24,7 +24,10 @@ impl Store {
     ///
     /// # Errors
     /// `NotFound` for an unknown customer.
-    pub async fn record_consents(&self, new: Vec<(CustomerId, NewConsent)>) -> Result<Vec<Consent>, StoreError> {
+    pub async fn record_consents(
+        &self,
+        new: Vec<(CustomerId, NewConsent)>,
+    ) -> Result<Vec<Consent>, StoreError> {
         let during = "record a consent";
         let write = self.begin(during).await?;
         let roots = resolve_roots(&*write, new.iter().map(|(id, _)| id.as_i64()), during).await?;
@@ -91,7 +94,7 @@ fn read(row: Model, customer: CustomerId, during: &'static str) -> Result<Consen
         customer,
         purpose: row.purpose,
         channel_kind: row.channel_kind,
-        state: row.state.parse().during(during)?,
+        state: parse(during, &row.state)?,
         basis: row.basis,
         source: row.source,
         recorded_at: Timestamp::from_millis(row.recorded_at),

@@ -8,17 +8,17 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use regard_engine::StoreError;
-use regard_model::customer::{CustomerChange, NewCustomer};
+use regard_model::customer::{CustomerChange, NewCustomer, TAGS_MAX};
 use regard_model::id::Id;
-use regard_model::{Attributes, Customer, CustomerId, Identifier, Timestamp};
-use sea_orm::sea_query::{Expr, ExprTrait, LikeExpr, Query};
+use regard_model::{Attributes, Customer, CustomerId, Identifier, Invalid, Timestamp};
+use sea_orm::sea_query::{LikeExpr, Query};
 use sea_orm::{
-    ActiveModelTrait, ColumnTrait, Condition, ConnectionTrait, EntityTrait, IntoActiveModel, QueryFilter, QueryOrder,
-    QuerySelect, QueryTrait, Set,
+    ActiveModelTrait, ColumnTrait, Condition, ConnectionTrait, EntityTrait, IntoActiveModel, QueryFilter,
+    QueryOrder, QuerySelect, QueryTrait, Set,
 };
 
 use crate::entity::{customer, customer_change, identifier};
-use crate::failure::{During, check_nul};
+use crate::failure::{During, check_nul, parse};
 use crate::json;
 use crate::open::{Store, Write};
 
@@ -47,7 +47,10 @@ impl Store {
         refuse_taken(&*write, None, &new.identifiers, during).await?;
         let id = self.inner.ids.next(now);
         let row = new_row(id, &new, now, during)?;
-        customer::Entity::insert(row.into_active_model()).exec_without_returning(&*write).await.during(during)?;
+        customer::Entity::insert(row.into_active_model())
+            .exec_without_returning(&*write)
+            .await
+            .during(during)?;
         link(&write, id, &new.identifiers, now, during).await?;
         self.announce(&write, &[id], now, during).await?;
         let customer = read_one(&*write, id, during).await?;
@@ -115,7 +118,7 @@ impl Store {
             let part = LikeExpr::new(format!("%{}%", escape_like(&text.to_lowercase()))).escape('\\');
             roots = roots.filter(
                 Condition::any()
-                    .add(Expr::col(customer::Column::NameFolded).like(part))
+                    .add(customer::Column::NameFolded.like(part))
                     .add(customer::Column::Id.in_subquery(by_value)),
             );
         }
@@ -140,7 +143,11 @@ impl Store {
     /// # Errors
     /// `NotFound`; `Conflict` when the version is not the one the change names, or when an identifier belongs to
     /// somebody else.
-    pub async fn change_customer(&self, id: CustomerId, change: CustomerChange) -> Result<Customer, StoreError> {
+    pub async fn change_customer(
+        &self,
+        id: CustomerId,
+        change: CustomerChange,
+    ) -> Result<Customer, StoreError> {
         let write = self.begin_ordered("change a customer").await?;
         let customer = self.change_within(&write, id, change, "change a customer").await?;
         write.commit().await?;
@@ -167,6 +174,8 @@ impl Store {
                 change.version.unwrap_or_default()
             )));
         }
+        // Everything is checked before the first row is written: an import goes on after a change that is refused.
+        check_outcome(&before, &change)?;
         refuse_taken(&**write, Some(before.id), &change.add_identifiers, during).await?;
         let mut fresh = change.add_identifiers.clone();
         fresh.retain(|identifier| !before.identifiers.contains(identifier));
@@ -197,9 +206,7 @@ impl Store {
             row.into_active_model().reset_all().update(&**write).await.during(during)?;
         }
         self.announce(write, &[before.id], now, during).await?;
-        let after = read_one(&**write, before.id, during).await?;
-        Attributes::checked(after.attributes.clone())?;
-        Ok(after)
+        read_one(&**write, before.id, during).await
     }
 
     /// Adds customers to the stream of changes.
@@ -215,10 +222,26 @@ impl Store {
                 id: Set(self.inner.ids.next::<()>(now).as_i64()),
                 customer_id: Set(id.as_i64()),
             });
-            customer_change::Entity::insert_many(rows).exec_without_returning(&**write).await.during(during)?;
+            customer_change::Entity::insert_many(rows)
+                .exec_without_returning(&**write)
+                .await
+                .during(during)?;
         }
         Ok(())
     }
+}
+
+/// Refuses a change that would leave more on the customer than one may have.
+fn check_outcome(before: &Customer, change: &CustomerChange) -> Result<(), Invalid> {
+    let mut attributes = before.attributes.clone();
+    attributes.patch(change.attributes.clone());
+    attributes.checked()?;
+    let kept = before.tags.iter().filter(|tag| !change.remove_tags.contains(*tag));
+    let tags: BTreeSet<&String> = kept.chain(&change.add_tags).collect();
+    if tags.len() > TAGS_MAX {
+        return Err(Invalid::new("tags", format!("{} in all, at most {TAGS_MAX} are allowed", tags.len())));
+    }
+    Ok(())
 }
 
 /// Applies a change to the root's row. `merged` says whether other rows fill its gaps.
@@ -251,8 +274,10 @@ pub(crate) fn apply(
     }
     row.attributes = json::to_text(during, &attributes)?.into_owned();
     let mut tags: BTreeSet<String> = json::read(during, &row.tags)?;
+    let missing =
+        change.add_tags.iter().filter(|tag| !before.tags.contains(*tag) || change.remove_tags.contains(*tag));
     tags.retain(|tag| !change.remove_tags.contains(tag));
-    tags.extend(change.add_tags.iter().filter(|tag| !before.tags.contains(*tag)).cloned());
+    tags.extend(missing.cloned());
     row.tags = json::write(during, &tags)?;
     Ok(())
 }
@@ -364,7 +389,7 @@ fn roots_of(ids: &[i64]) -> sea_orm::sea_query::SelectStatement {
     Query::select()
         .column(customer::Column::RootId)
         .from(customer::Entity)
-        .and_where(Expr::col(customer::Column::Id).is_in(ids.iter().copied()))
+        .and_where(customer::Column::Id.is_in(ids.iter().copied()))
         .to_owned()
 }
 
@@ -373,7 +398,7 @@ pub(crate) fn members_of(id: CustomerId) -> sea_orm::sea_query::SelectStatement 
     Query::select()
         .column(customer::Column::Id)
         .from(customer::Entity)
-        .and_where(Expr::col(customer::Column::RootId).in_subquery(roots_of(&[id.as_i64()])))
+        .and_where(customer::Column::RootId.in_subquery(roots_of(&[id.as_i64()])))
         .to_owned()
 }
 
@@ -494,13 +519,16 @@ fn fold(
     during: &'static str,
 ) -> Result<Customer, StoreError> {
     let Some(first) = rows.first() else {
-        return Err(crate::failure::damaged(during, format!("customer {} has no row", CustomerId::from_i64(root))));
+        return Err(crate::failure::damaged(
+            during,
+            format!("customer {} has no row", CustomerId::from_i64(root)),
+        ));
     };
     let mut customer = Customer {
         id: CustomerId::from_i64(root),
-        kind: first.kind.parse().during(during)?,
+        kind: parse(during, &first.kind)?,
         name: first.name.clone(),
-        stage: first.stage.parse().during(during)?,
+        stage: parse(during, &first.stage)?,
         tags: BTreeSet::new(),
         attributes: Attributes::new(),
         identifiers: Vec::new(),

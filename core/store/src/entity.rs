@@ -324,6 +324,21 @@ pub mod plugin {
     no_relations!();
 }
 
+pub mod plugin_file {
+    use sea_orm::entity::prelude::*;
+
+    #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
+    #[sea_orm(table_name = "plugin_file")]
+    pub struct Model {
+        #[sea_orm(primary_key, auto_increment = false)]
+        pub digest: String,
+        #[sea_orm(primary_key, auto_increment = false)]
+        pub name: String,
+        pub bytes: Vec<u8>,
+    }
+    no_relations!();
+}
+
 pub mod script {
     use sea_orm::entity::prelude::*;
 

@@ -3,6 +3,8 @@
 //! Callers tell apart: try again later (`Unavailable`), somebody was first (`Conflict`), the value is wrong
 //! (`Invalid`), and everything that is our own fault (`Damaged`).
 
+use std::str::FromStr;
+
 use regard_engine::StoreError;
 use regard_model::Invalid;
 use sea_orm::{DbErr, RuntimeErr};
@@ -10,8 +12,8 @@ use sea_orm::{DbErr, RuntimeErr};
 /// SQLite's primary result codes after which the same call may succeed: busy, locked, out of memory, read-only,
 /// interrupted, I/O error, disk full, cannot open, locking protocol.
 const SQLITE_TRANSIENT: [i32; 9] = [5, 6, 7, 8, 9, 10, 13, 14, 15];
-/// SQLite's primary result code for a broken constraint.
-const SQLITE_CONSTRAINT: i32 = 19;
+/// SQLite's extended code of a broken foreign key.
+const SQLITE_FOREIGN_KEY: i32 = 787;
 /// Extended codes of a broken unique key and of a broken primary key.
 const SQLITE_UNIQUE: [i32; 2] = [2067, 1555];
 /// SQLSTATE classes and states of PostgreSQL after which the same call may succeed: connection exceptions,
@@ -52,7 +54,9 @@ impl<T> During<T> for Result<T, DbErr> {
 impl<T> During<T> for Result<T, rusqlite::Error> {
     fn during(self, during: &'static str) -> Result<T, StoreError> {
         self.map_err(|error| match &error {
-            rusqlite::Error::SqliteFailure(code, _) => sqlite_failure(during, code.extended_code, error.to_string()),
+            rusqlite::Error::SqliteFailure(code, _) => {
+                sqlite_failure(during, code.extended_code, error.to_string())
+            }
             _ => StoreError::Damaged { during, why: error.to_string() },
         })
     }
@@ -64,11 +68,9 @@ impl<T> During<T> for Result<T, serde_json::Error> {
     }
 }
 
-impl<T> During<T> for Result<T, Invalid> {
-    /// What was valid when it was stored and is no longer is damage.
-    fn during(self, during: &'static str) -> Result<T, StoreError> {
-        self.map_err(|error| damaged(during, error))
-    }
+/// Reads a word that was valid when it was stored; if it is no longer, that is damage.
+pub(crate) fn parse<T: FromStr<Err = Invalid>>(during: &'static str, text: &str) -> Result<T, StoreError> {
+    text.parse().map_err(|error| damaged(during, error))
 }
 
 /// Something stored cannot be read back.
@@ -85,12 +87,12 @@ pub(crate) fn check_nul(field: &str, text: &str) -> Result<(), Invalid> {
 }
 
 fn sqlite_failure(during: &'static str, extended: i32, why: String) -> StoreError {
-    let primary = extended & 0xff;
-    if SQLITE_TRANSIENT.contains(&primary) {
+    // The low byte is the primary code, whatever the extension says.
+    if SQLITE_TRANSIENT.contains(&(extended & 0xff)) {
         StoreError::Unavailable { during, why }
     } else if SQLITE_UNIQUE.contains(&extended) {
         StoreError::Conflict(format!("{during}: {why}"))
-    } else if primary == SQLITE_CONSTRAINT {
+    } else if extended == SQLITE_FOREIGN_KEY {
         StoreError::NotFound(format!("{during}: {why}"))
     } else {
         StoreError::Damaged { during, why }
@@ -117,7 +119,10 @@ fn sqlx_failure(during: &'static str, error: &sqlx::Error) -> StoreError {
     if code == POSTGRES_UNIQUE {
         StoreError::Conflict(format!("{during}: {why}"))
     } else if code == POSTGRES_UNTRANSLATABLE {
-        StoreError::Invalid(Invalid::new("", format!("{during}: a text has a character that the database cannot hold")))
+        StoreError::Invalid(Invalid::new(
+            "",
+            format!("{during}: a text has a character that the database cannot hold"),
+        ))
     } else if database.is_foreign_key_violation() {
         StoreError::NotFound(format!("{during}: {why}"))
     } else if POSTGRES_TRANSIENT.iter().any(|transient| code.starts_with(transient)) {
@@ -133,7 +138,8 @@ mod tests {
 
     #[test]
     fn a_busy_database_is_not_a_broken_one() {
-        for (code, unavailable) in [(5, true), (517, true), (13, true), (778, true), (1, false), (11, false)] {
+        for (code, unavailable) in [(5, true), (517, true), (13, true), (778, true), (1, false), (11, false)]
+        {
             let error = sqlite_failure("test", code, String::new());
             assert_eq!(matches!(error, StoreError::Unavailable { .. }), unavailable, "{code}");
         }

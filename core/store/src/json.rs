@@ -13,7 +13,10 @@ use serde::de::DeserializeOwned;
 use crate::failure::During;
 
 /// The attributes as text; most have none, which costs nothing.
-pub(crate) fn to_text(during: &'static str, attributes: &Attributes) -> Result<Cow<'static, str>, StoreError> {
+pub(crate) fn to_text(
+    during: &'static str,
+    attributes: &Attributes,
+) -> Result<Cow<'static, str>, StoreError> {
     if attributes.is_empty() { Ok(Cow::Borrowed("{}")) } else { write(during, attributes).map(Cow::Owned) }
 }
 

@@ -11,7 +11,10 @@ use regard_model::customer::Merge;
 use regard_model::invalid::check_text;
 use regard_model::{Attributes, CustomerId, MergeId, Timestamp};
 use sea_orm::sea_query::Expr;
-use sea_orm::{ActiveModelTrait, ColumnTrait, Condition, EntityTrait, IntoActiveModel, QueryFilter, QueryOrder, QuerySelect, Set};
+use sea_orm::{
+    ActiveModelTrait, ColumnTrait, Condition, EntityTrait, IntoActiveModel, QueryFilter, QueryOrder,
+    QuerySelect, Set,
+};
 
 use crate::customers::{IDS_PER_STATEMENT, members_of, no_customer, read_all};
 use crate::entity::{customer, customer_merge};
@@ -69,7 +72,10 @@ impl Store {
             undone_at: None,
         };
         let merge = read(row.clone(), during)?;
-        customer_merge::Entity::insert(row.into_active_model()).exec_without_returning(&*write).await.during(during)?;
+        customer_merge::Entity::insert(row.into_active_model())
+            .exec_without_returning(&*write)
+            .await
+            .during(during)?;
         self.announce(&write, &[into], now, during).await?;
         write.commit().await?;
         Ok(merge)
@@ -85,7 +91,10 @@ impl Store {
         let row = customer_merge::Entity::find_by_id(id.as_i64()).one(&*write).await.during(during)?;
         let mut row = row.ok_or_else(|| StoreError::NotFound(format!("merge {id}")))?;
         if let Some(at) = row.undone_at {
-            return Err(StoreError::Conflict(format!("merge {id} was undone at {}", Timestamp::from_millis(at))));
+            return Err(StoreError::Conflict(format!(
+                "merge {id} was undone at {}",
+                Timestamp::from_millis(at)
+            )));
         }
         let now = self.now();
         row.undone_at = Some(now.as_millis());

@@ -30,7 +30,11 @@ impl MigrationName for Foundation {
 
 #[async_trait::async_trait]
 impl MigrationTrait for Foundation {
-    async fn up(&self, manager: &SchemaManager<'_>) -> Result<(), DbErr> {
+    #[allow(
+        elided_lifetimes_in_paths,
+        reason = "the trait leaves it out, and naming it is another signature"
+    )]
+    async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
         let backend = manager.get_database_backend();
         for statement in TABLES.iter().chain(INDEXES).chain(VIEWS) {
             manager.get_connection().execute_unprepared(&dialect(backend, statement)).await?;
@@ -251,6 +255,13 @@ const TABLES: &[&str] = &[
         enabled BOOLEAN NOT NULL,
         fault TEXT,
         installed_at BIGINT NOT NULL
+    )",
+    // Code by the digest of its package, so that every node finds it and an upgrade does not touch what serves.
+    "CREATE TABLE IF NOT EXISTS plugin_file (
+        digest TEXT NOT NULL,
+        name TEXT NOT NULL,
+        bytes {bytes} NOT NULL,
+        PRIMARY KEY (digest, name)
     )",
     "CREATE TABLE IF NOT EXISTS script (
         name TEXT NOT NULL PRIMARY KEY,

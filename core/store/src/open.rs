@@ -208,10 +208,15 @@ impl Store {
         let write = self.begin(during).await?;
         let backend = write.get_database_backend();
         if let Engine::Postgres(_) = self.inner.engine {
-            let lock = Statement::from_sql_and_values(backend, "SELECT pg_advisory_xact_lock($1)", [LOG_LOCK.into()]);
+            let lock = Statement::from_sql_and_values(
+                backend,
+                "SELECT pg_advisory_xact_lock($1)",
+                [LOG_LOCK.into()],
+            );
             write.execute_raw(lock).await.during(during)?;
         }
-        let last = write.query_one_raw(Statement::from_string(backend, LAST_POSITION)).await.during(during)?;
+        let last =
+            write.query_one_raw(Statement::from_string(backend, LAST_POSITION)).await.during(during)?;
         let last: i64 = last.map_or(Ok(0), |row| row.try_get_by_index(0)).during(during)?;
         self.inner.ids.stay_above(last);
         Ok(write)
@@ -260,8 +265,10 @@ pub(crate) type Tally = HashMap<String, u64>;
 
 async fn open_file(file: &Path, directory: &Path, connections: u32) -> Result<sqlx::SqlitePool, StoreError> {
     let during = "open the data directory";
-    let unavailable =
-        |why: std::io::Error| StoreError::Unavailable { during, why: format!("{}: {why}", directory.display()) };
+    let unavailable = |why: std::io::Error| StoreError::Unavailable {
+        during,
+        why: format!("{}: {why}", directory.display()),
+    };
     make_private(directory).map_err(unavailable)?;
     // Two processes that open a fresh directory at the same time must not both make the tables.
     let lock = File::create(directory.join(SCHEMA_LOCK_FILE)).map_err(unavailable)?;
@@ -278,7 +285,7 @@ async fn open_file(file: &Path, directory: &Path, connections: u32) -> Result<sq
 
 async fn open_server(url: &str, connections: u32) -> Result<PgPool, StoreError> {
     let during = "open the database";
-    let options: PgConnectOptions = url.parse().during(during)?;
+    let options = url.parse::<PgConnectOptions>().during(during)?;
     let pool = PgPoolOptions::new()
         .max_connections(connections)
         .acquire_timeout(Duration::from_millis(ACQUIRE_TIMEOUT_MS))
@@ -288,7 +295,11 @@ async fn open_server(url: &str, connections: u32) -> Result<PgPool, StoreError> 
     let mut lock = pool.acquire().await.during(during)?;
     sqlx::query("SELECT pg_advisory_lock($1)").bind(SCHEMA_LOCK).execute(&mut *lock).await.during(during)?;
     let migrated = Migrator::up(&SqlxPostgresConnector::from_sqlx_postgres_pool(pool.clone()), None).await;
-    sqlx::query("SELECT pg_advisory_unlock($1)").bind(SCHEMA_LOCK).execute(&mut *lock).await.during(during)?;
+    sqlx::query("SELECT pg_advisory_unlock($1)")
+        .bind(SCHEMA_LOCK)
+        .execute(&mut *lock)
+        .await
+        .during(during)?;
     migrated.during("bring the schema up to date")?;
     drop(lock);
     Ok(pool)

@@ -43,7 +43,10 @@ impl Store {
             .exec_without_returning(&*write)
             .await
             .during(during)?;
-        let stored = Entity::find_by_id((from.as_i64(), kind.to_owned(), to.as_i64())).one(&*write).await.during(during)?;
+        let stored = Entity::find_by_id((from.as_i64(), kind.to_owned(), to.as_i64()))
+            .one(&*write)
+            .await
+            .during(during)?;
         write.commit().await?;
         let at = stored.map_or_else(|| self.now().as_millis(), |row| row.created_at);
         Ok(Relationship {

@@ -39,7 +39,10 @@ impl Sealer {
     pub(crate) fn new(directory: Option<&Path>, key: Option<&str>) -> Result<Self, StoreError> {
         let key = match key {
             Some(text) => Some(parse(text).ok_or_else(|| {
-                Invalid::new(KEY_VARIABLE, format!("is not {KEY_BYTES} bytes in base64; `openssl rand -base64 32` makes one"))
+                Invalid::new(
+                    KEY_VARIABLE,
+                    format!("is not {KEY_BYTES} bytes in base64; `openssl rand -base64 32` makes one"),
+                )
             })?),
             None => None,
         };
@@ -50,7 +53,8 @@ impl Sealer {
     pub(crate) fn seal(&self, owner: &str, name: &str, secret: &str) -> Result<Vec<u8>, StoreError> {
         let during = "seal a secret";
         let mut nonce = [0u8; NONCE_BYTES];
-        getrandom::fill(&mut nonce).map_err(|why| StoreError::Unavailable { during, why: why.to_string() })?;
+        getrandom::fill(&mut nonce)
+            .map_err(|why| StoreError::Unavailable { during, why: why.to_string() })?;
         let payload = Payload { msg: secret.as_bytes(), aad: &bound_to(owner, name) };
         let sealed = self
             .cipher()?
@@ -63,7 +67,9 @@ impl Sealer {
     pub(crate) fn open(&self, owner: &str, name: &str, sealed: &[u8]) -> Result<String, StoreError> {
         let damaged = || StoreError::Damaged {
             during: "open a secret",
-            why: format!("secret `{name}` of {owner} does not open: the key in {KEY_VARIABLE} or {KEY_FILE} is another one"),
+            why: format!(
+                "secret `{name}` of {owner} does not open: the key in {KEY_VARIABLE} or {KEY_FILE} is another one"
+            ),
         };
         let (nonce, ciphertext) = sealed
             .strip_prefix(&[VERSION])

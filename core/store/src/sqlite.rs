@@ -142,9 +142,16 @@ pub(crate) async fn pool(path: &Path, connections: u32) -> Result<sqlx::SqlitePo
         .during("open the database")
 }
 
+/// SQL that both databases share, with its parameters as SQLite numbers them: `$2` would be a name there, and names
+/// are numbered in the order of their appearance.
+pub(crate) fn numbered(sql: &str) -> String {
+    sql.replace('$', "?")
+}
+
 fn connect(path: &Path, cache_kib: i64, mode: OpenFlags) -> Result<Connection, StoreError> {
     let during = "open the database";
-    let connection = Connection::open_with_flags(path, mode | OpenFlags::SQLITE_OPEN_NO_MUTEX).during(during)?;
+    let connection =
+        Connection::open_with_flags(path, mode | OpenFlags::SQLITE_OPEN_NO_MUTEX).during(during)?;
     connection.busy_timeout(Duration::from_millis(BUSY_TIMEOUT_MS)).during(during)?;
     connection
         .execute_batch(&format!(

@@ -1,18 +1,26 @@
 //! BG/NBD: how often customers buy and when they stop.
 //!
-//! P. S. Fader, B. G. S. Hardie, K. L. Lee, "“Counting Your Customers” the Easy Way: An Alternative to the Pareto/NBD Model",
-//! *Marketing Science* 24(2), 2005. While active a customer buys at a rate that is gamma distributed over customers
-//! (`r`, `alpha`); after each purchase the customer becomes inactive with a probability that is beta distributed
-//! (`a`, `b`).
+//! P. S. Fader, B. G. S. Hardie, K. L. Lee, "“Counting Your Customers” the Easy Way: An Alternative to the
+//! Pareto/NBD Model", *Marketing Science* 24(2), 2005. While active a customer buys at a rate that is gamma
+//! distributed over customers (`r`, `alpha`); after each purchase the customer becomes inactive with a
+//! probability that is beta distributed (`a`, `b`).
 
-use crate::bfgs::{self, Minimum, NoMinimum};
+use std::ops::RangeInclusive;
+
+use crate::bfgs::{self, Minimum, NotConverged};
 use crate::purchases::History;
 
 /// Terms of the series in [`Bgnbd::orders_numerator`] before it counts as not converging. The terms shrink at
-/// least like the powers of t / (alpha + T + t): ten years after a first week with alpha = 0.1 are some 15,000 terms.
+/// least like the powers of t / (alpha + T + t): ten years after a first week with alpha = 0.1 are some
+/// 15,000 terms.
 const SERIES_TERMS_MAX: u32 = 200_000;
 /// The bound on the relative error of that series.
 const SERIES_ERROR_MAX: f64 = 1e-13;
+
+/// Bounds of r, alpha, a and b. Shapes of 1,000 mean that customers hardly differ (their rates by 3 %), so a
+/// population without differences ends there instead of running to infinity; an `a` of a millionth that
+/// nobody ever stops.
+const BOUNDS: [RangeInclusive<f64>; 4] = [1e-4..=1e3, 1e-6..=1e8, 1e-6..=1e3, 1e-4..=1e3];
 
 /// Fitted parameters; time in weeks.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -51,21 +59,23 @@ pub fn count(histories: impl Iterator<Item = History>) -> Vec<Counted> {
 }
 
 /// Fits the parameters by maximum likelihood; the minimum's value is minus the log-likelihood per customer.
-pub fn fit(counted: &[Counted]) -> Result<Minimum<4>, NoMinimum> {
+pub fn fit(counted: &[Counted]) -> Result<Minimum<4>, NotConverged> {
     let customers: f64 = counted.iter().map(|one| f64::from(one.customers)).sum();
-    let repeats: f64 = counted.iter().map(|one| f64::from(one.customers) * f64::from(one.history.repeats)).sum();
+    let repeats: f64 =
+        counted.iter().map(|one| f64::from(one.customers) * f64::from(one.history.repeats)).sum();
     let weeks: f64 = counted.iter().map(|one| f64::from(one.customers) * one.history.age_weeks()).sum();
     // Purchases per week of the average customer, with shape 1, and even odds to stay or to drop out.
     let start = [1.0, (weeks / repeats).clamp(1e-3, 1e6), 1.0, 1.0];
     let mut likelihood = Likelihood::new(counted, customers);
-    bfgs::minimise(start, |&[r, alpha, a, b]| likelihood.negative_mean(&Bgnbd { r, alpha, a, b }))
+    bfgs::minimise(start, &BOUNDS, |&[r, alpha, a, b]| likelihood.negative_mean(&Bgnbd { r, alpha, a, b }))
 }
 
-/// The log-likelihood (equation 6 of the paper, with the terms of its appendix in Excel: ln A1 to ln A4) and its derivatives.
+/// The log-likelihood (equation 6 of the paper, with the terms of its appendix in Excel: ln A1 to ln A4) and
+/// its derivatives.
 ///
-/// Differences of ln gamma over a whole number x are sums of x logarithms, and those of digamma sums of x inverses, so no
-/// special functions are needed; they are summed up once per evaluation, as are the logarithms of alpha plus each
-/// number of days that occurs.
+/// Differences of ln gamma over a whole number x are sums of x logarithms, and those of digamma sums of x
+/// inverses, so no special functions are needed; they are summed up once per evaluation, as are the
+/// logarithms of alpha plus each number of days that occurs.
 struct Likelihood<'a> {
     counted: &'a [Counted],
     customers: f64,
@@ -73,13 +83,14 @@ struct Likelihood<'a> {
     of_r: Vec<[f64; 2]>,
     of_b: Vec<[f64; 2]>,
     of_ab: Vec<[f64; 2]>,
-    /// ln(alpha + days / 7) for each number of days.
+    /// ln(1 + days / 7 / alpha) for each number of days.
     of_days: Vec<f64>,
 }
 
 impl<'a> Likelihood<'a> {
     fn new(counted: &'a [Counted], customers: f64) -> Self {
-        let most = |of: fn(&History) -> u32| counted.iter().map(|one| of(&one.history)).max().unwrap_or(0) as usize;
+        let most =
+            |of: fn(&History) -> u32| counted.iter().map(|one| of(&one.history)).max().unwrap_or(0) as usize;
         let sums = vec![[0.0; 2]; most(|history| history.repeats) + 1];
         Self {
             counted,
@@ -97,7 +108,7 @@ impl<'a> Likelihood<'a> {
         rising_sums(&mut self.of_b, b);
         rising_sums(&mut self.of_ab, a + b);
         for (days, ln) in self.of_days.iter_mut().enumerate() {
-            *ln = (alpha + days as f64 / 7.0).ln();
+            *ln = (days as f64 / (7.0 * alpha)).ln_1p();
         }
         let ln_alpha = alpha.ln();
         let ln_a = a.ln();
@@ -110,11 +121,12 @@ impl<'a> Likelihood<'a> {
             let [ln_ab, psi_ab] = self.of_ab[repeats as usize];
             let ln_to_end = self.of_days[age_days as usize];
             let inverse_to_end = 1.0 / (alpha + one.history.age_weeks());
-            let ln_a1 = ln_r + r * ln_alpha;
+            // r ln(alpha) is taken out of A3 and A4, where it would cancel most of a large r.
+            let ln_a1 = ln_r - x * ln_alpha;
             let ln_a2 = ln_b - ln_ab;
             let ln_a3 = -(r + x) * ln_to_end;
             let mut ln_last = ln_a3;
-            let mut slope = [psi_r + ln_alpha, r / alpha, -psi_ab, psi_b - psi_ab];
+            let mut slope = [psi_r, r / alpha, -psi_ab, psi_b - psi_ab];
             // The weight of "still active" against "dropped out after the last purchase".
             let mut active = 1.0;
             if repeats > 0 {
@@ -154,8 +166,9 @@ fn rising_sums(sums: &mut [[f64; 2]], z: f64) {
 }
 
 impl Bgnbd {
-    /// The probability that the customer is still active at the end of the window; 1 for a customer without repeats, who had
-    /// no occasion to drop out (Fader, Hardie and Lee, "Computing P(alive) Using the BG/NBD Model", 2008).
+    /// The probability that the customer is still active at the end of the window; 1 for a customer without
+    /// repeats, who had no occasion to drop out (Fader, Hardie and Lee, "Computing P(alive) Using the BG/NBD
+    /// Model", 2008).
     pub fn probability_active(&self, history: &History) -> f64 {
         1.0 / (1.0 + self.dropped_odds(history))
     }
@@ -171,16 +184,18 @@ impl Bgnbd {
         self.a / (self.b + x - 1.0) * ((self.r + x) * ratio.ln()).exp()
     }
 
-    /// The purchases expected in `weeks` after the window from a customer of whom only repeats and age are known to matter:
-    /// the numerator of the paper's equation 10. Divided by 1 + the odds of having dropped out, that is multiplied
-    /// by [`probability_active`](Self::probability_active), it is the expectation. None when the series does not converge.
+    /// The purchases expected in `weeks` after the window from a customer of whom only repeats and age are
+    /// known to matter: the numerator of the paper's equation 10. Divided by 1 + the odds of having dropped
+    /// out, that is multiplied by [`probability_active`](Self::probability_active), it is the expectation.
+    /// None when the series does not converge.
     ///
-    /// The paper's form, (a + b + x - 1) / (a - 1) * (1 - (1 - z)^(r + x) 2F1(r + x, b + x; a + b + x - 1; z)) with z = t / (alpha + T + t),
-    /// is singular at a = 1 and slow for large x. Euler's transformation makes it
-    /// C / (a - 1) * (1 - (1 - z)^(a - 1) 2F1(C - r - x, a - 1; C; z)) with C = a + b + x - 1. Its series begins with 1 and has the
-    /// factor a - 1 in every further term, so the division can be carried out:
-    /// C * g - (1 - z)^(a - 1) * sum over n >= 1 of (C - r - x)_n (a)_(n-1) / ((C + 1)_(n-1) n!) z^n, where g = (1 - (1 - z)^(a - 1)) / (a - 1), which
-    /// becomes -ln(1 - z) at a = 1. Nothing is singular any more.
+    /// The paper's form, (a + b + x - 1) / (a - 1) * (1 - (1 - z)^(r + x) 2F1(r + x, b + x; a + b + x - 1;
+    /// z)) with z = t / (alpha + T + t), is singular at a = 1 and slow for large x. Euler's transformation
+    /// makes it C / (a - 1) * (1 - (1 - z)^(a - 1) 2F1(C - r - x, a - 1; C; z)) with C = a + b + x - 1. Its
+    /// series begins with 1 and has the factor a - 1 in every further term, so the division can be carried
+    /// out: C * g - (1 - z)^(a - 1) * sum over n >= 1 of (C - r - x)_n (a)_(n-1) / ((C + 1)_(n-1) n!) z^n,
+    /// where g = (1 - (1 - z)^(a - 1)) / (a - 1), which becomes -ln(1 - z) at a = 1. Nothing is singular any
+    /// more.
     pub fn orders_numerator(&self, repeats: u32, age_weeks: f64, weeks: f64) -> Option<f64> {
         let Self { r, alpha, a, b } = *self;
         let x = f64::from(repeats);
@@ -202,9 +217,9 @@ impl Bgnbd {
             let ratio = (first + k) * (a + k - 1.0) / ((c + k) * (k + 1.0)) * z;
             term *= ratio;
             sum += term;
-            // From here on the ratios lie between this one and z, so the rest is at most a geometric series.
+            // The ratios fall towards z, or rise to it from below, so the rest is at most a geometric series.
             let bound = ratio.abs().max(z);
-            converged = k > -first && bound < 1.0 && term.abs() * bound <= SERIES_ERROR_MAX * sum.abs() * (1.0 - bound);
+            converged = bound < 1.0 && term.abs() * bound <= SERIES_ERROR_MAX * sum.abs() * (1.0 - bound);
             converged |= term == 0.0;
         }
         let orders = c * g - exponent.exp() * sum;
@@ -226,7 +241,14 @@ mod tests {
     #[test]
     fn derivatives_are_those_of_the_likelihood() {
         let counted = count(
-            [history(0, 0, 70), history(2, 40, 70), history(2, 40, 70), history(7, 100, 200), history(1, 3, 9)].into_iter(),
+            [
+                history(0, 0, 70),
+                history(2, 40, 70),
+                history(2, 40, 70),
+                history(7, 100, 200),
+                history(1, 3, 9),
+            ]
+            .into_iter(),
         );
         assert_eq!(counted.len(), 4);
         let mut likelihood = Likelihood::new(&counted, 5.0);
@@ -257,7 +279,9 @@ mod tests {
 
     #[test]
     fn the_transformed_series_is_the_papers() {
-        for (x, age, weeks) in [(0, 38.86, 39.0), (2, 38.86, 39.0), (7, 20.0, 4.0), (20, 38.0, 39.0), (1, 1.0, 100.0)] {
+        for (x, age, weeks) in
+            [(0, 38.86, 39.0), (2, 38.86, 39.0), (7, 20.0, 4.0), (20, 38.0, 39.0), (1, 1.0, 100.0)]
+        {
             for model in [PAPER, Bgnbd { a: 2.5, ..PAPER }, Bgnbd { r: 3.0, a: 0.2, b: 0.3, alpha: 10.0 }] {
                 let found = model.orders_numerator(x, age, weeks).expect("converges");
                 let expected = plain(&model, x.into(), age, weeks);
@@ -279,7 +303,8 @@ mod tests {
     fn published_expectation_and_probability() {
         // The paper's illustration: x = 2, t_x = 30.43, T = 38.86 gives 1.226 purchases in the next 39 weeks.
         let one = history(2, 213, 272);
-        let orders = PAPER.orders_numerator(2, one.age_weeks(), 39.0).expect("converges") * PAPER.probability_active(&one);
+        let orders = PAPER.orders_numerator(2, one.age_weeks(), 39.0).expect("converges")
+            * PAPER.probability_active(&one);
         assert!((orders - 1.226).abs() < 0.0015, "{orders}");
         assert_eq!(PAPER.probability_active(&history(0, 0, 272)), 1.0);
         assert_eq!(PAPER.probability_active(&history(4_000_000, 1, 4_000_000)), 0.0);

@@ -5,7 +5,6 @@ use std::fmt;
 use regard_sdk::Error;
 use serde::Serialize;
 
-use crate::bfgs::NoMinimum;
 use crate::bgnbd::{self, Bgnbd};
 use crate::gamma_gamma::{self, GammaGamma, Spending};
 use crate::purchases::History;
@@ -44,10 +43,13 @@ pub struct Fitted {
     pub repeat_customers: usize,
     /// Those whose repeat purchases had a mean above zero: the customers that Gamma-Gamma is fitted to.
     pub paying_repeat_customers: usize,
+    /// Parameters that lie on a bound of the fit, because the customers hardly differ in what they stand for.
+    pub on_bound: Vec<&'static str>,
     /// Steps that the optimiser took for both models together.
     pub iterations: u32,
-    /// Pearson's correlation of frequency and mean order value over the customers that Gamma-Gamma is fitted to. The model assumes
-    /// none: beyond about 0.3 its values deserve doubt. 0 when all frequencies are equal.
+    /// Pearson's correlation of frequency and mean order value over the customers that Gamma-Gamma is fitted
+    /// to. The model assumes none: beyond about 0.3 its values deserve doubt. 0 when all frequencies are
+    /// equal.
     pub frequency_monetary_correlation: f64,
 }
 
@@ -62,8 +64,6 @@ pub enum FitError {
     TooFewDistinctHistories(usize),
     /// All customers spend the same per order.
     EqualOrderValues,
-    /// The optimiser found no finite parameters.
-    RanAway(&'static str),
     /// The optimiser did not converge.
     NotConverged(&'static str),
     /// The customers' means vary so much (q at most 1) that they have no mean.
@@ -76,17 +76,25 @@ impl fmt::Display for FitError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let min = REPEAT_CUSTOMERS_MIN;
         match self {
-            Self::TooFewRepeatCustomers(n) => write!(f, "{n} customers bought on a second day, at least {min} are needed"),
+            Self::TooFewRepeatCustomers(n) => {
+                write!(f, "{n} customers bought on a second day, at least {min} are needed")
+            }
             Self::TooFewPayingRepeatCustomers(n) => {
                 write!(f, "{n} customers came back for orders above zero, at least {min} are needed")
             }
             Self::TooFewDistinctHistories(n) => {
-                write!(f, "customers have only {n} different histories, at least {DISTINCT_HISTORIES_MIN} are needed")
+                write!(
+                    f,
+                    "customers have only {n} different histories, at least {DISTINCT_HISTORIES_MIN} are needed"
+                )
             }
-            Self::EqualOrderValues => f.write_str("all customers spend the same per order, so there is nothing to fit"),
-            Self::RanAway(name) => write!(f, "the data holds no finite value of {name}"),
+            Self::EqualOrderValues => {
+                f.write_str("all customers spend the same per order, so there is nothing to fit")
+            }
             Self::NotConverged(model) => write!(f, "{model} did not converge"),
-            Self::NoMeanOrderValue => f.write_str("order values vary too much between customers to have a mean"),
+            Self::NoMeanOrderValue => {
+                f.write_str("order values vary too much between customers to have a mean")
+            }
             Self::SeriesNotConverged => f.write_str("the expected orders did not converge"),
         }
     }
@@ -119,17 +127,20 @@ pub fn fit(histories: &[Option<History>], minor_per_unit: u32) -> Result<Fitted,
     if spendings.len() < REPEAT_CUSTOMERS_MIN {
         return Err(FitError::TooFewPayingRepeatCustomers(spendings.len()));
     }
-    let (least, most) = spendings.iter().fold((f64::INFINITY, 0.0_f64), |(l, m), s| (l.min(s.mean), m.max(s.mean)));
+    let (least, most) =
+        spendings.iter().fold((f64::INFINITY, 0.0_f64), |(l, m), s| (l.min(s.mean), m.max(s.mean)));
     if most - least <= MEANS_DIFFER_MIN * most {
         return Err(FitError::EqualOrderValues);
     }
 
-    let buying = bgnbd::fit(&counted).map_err(|e| named(e, "BG/NBD", &["r", "alpha", "a", "b"]))?;
-    let spending = gamma_gamma::fit(&spendings).map_err(|e| named(e, "Gamma-Gamma", &["p", "q", "v"]))?;
+    let buying = bgnbd::fit(&counted).map_err(|_| FitError::NotConverged("BG/NBD"))?;
+    let spending = gamma_gamma::fit(&spendings).map_err(|_| FitError::NotConverged("Gamma-Gamma"))?;
     let ([r, alpha, a, b], [p, q, v]) = (buying.parameters, spending.parameters);
     if q <= 1.0 {
         return Err(FitError::NoMeanOrderValue);
     }
+    let names = ["r", "alpha", "a", "b", "p", "q", "v"];
+    let on_bound = names.into_iter().zip(buying.on_bound.into_iter().chain(spending.on_bound));
     Ok(Fitted {
         r,
         alpha,
@@ -143,6 +154,7 @@ pub fn fit(histories: &[Option<History>], minor_per_unit: u32) -> Result<Fitted,
         customers,
         repeat_customers,
         paying_repeat_customers: spendings.len(),
+        on_bound: on_bound.filter(|(_, on)| *on).map(|(name, _)| name).collect(),
         iterations: buying.iterations + spending.iterations,
         frequency_monetary_correlation: correlation(&spendings),
     })
@@ -160,7 +172,8 @@ impl Fitted {
     }
 }
 
-/// The repeat purchases of the customers who paid for them. Sorted, so that the sums over them do not depend on the customers' order.
+/// The repeat purchases of the customers who paid for them. Sorted, so that the sums over them do not depend
+/// on the customers' order.
 fn spendings<'a>(histories: impl Iterator<Item = &'a History>, minor_per_unit: u32) -> Vec<Spending> {
     let mut paying: Vec<(u32, i64)> = histories
         .filter(|history| history.repeats > 0 && history.repeat_total > 0)
@@ -172,13 +185,6 @@ fn spendings<'a>(histories: impl Iterator<Item = &'a History>, minor_per_unit: u
         .into_iter()
         .map(|(repeats, total)| Spending { repeats, mean: total as f64 / (unit * f64::from(repeats)) })
         .collect()
-}
-
-fn named(error: NoMinimum, model: &'static str, parameters: &[&'static str]) -> FitError {
-    match error {
-        NoMinimum::RanAway(at) => FitError::RanAway(parameters[at]),
-        NoMinimum::NotConverged => FitError::NotConverged(model),
-    }
 }
 
 fn correlation(spendings: &[Spending]) -> f64 {
@@ -212,9 +218,13 @@ mod tests {
         assert_eq!(fit(&equal, 100), Err(FitError::TooFewDistinctHistories(1)));
         let free: Vec<_> = (0..50).map(|n| history(1 + n % 4, 3 + n, 70 + n, 0)).collect();
         assert_eq!(fit(&free, 100), Err(FitError::TooFewPayingRepeatCustomers(0)));
-        let same_price: Vec<_> = (0..50).map(|n| history(1 + n % 4, 3 + n, 70 + n, 990 * i64::from(1 + n % 4))).collect();
+        let same_price: Vec<_> =
+            (0..50).map(|n| history(1 + n % 4, 3 + n, 70 + n, 990 * i64::from(1 + n % 4))).collect();
         assert_eq!(fit(&same_price, 100), Err(FitError::EqualOrderValues));
         let error = Error::from(FitError::TooFewRepeatCustomers(9));
-        assert_eq!(error.message, "clv cannot be fitted: 9 customers bought on a second day, at least 10 are needed");
+        assert_eq!(
+            error.message,
+            "clv cannot be fitted: 9 customers bought on a second day, at least 10 are needed"
+        );
     }
 }

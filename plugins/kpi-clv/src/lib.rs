@@ -10,17 +10,18 @@
 //!
 //! Conventions, those of Fader and Hardie, so that published estimates come out:
 //!
-//! - purchases of one customer on one UTC day count as one purchase and their amounts add up; an order without
-//!   amount counts as one of 0
-//! - time runs in weeks of 7 days and is counted in whole days; the window ends with the last day before `as-of`,
-//!   so an as-of of 1997-10-01T00:00Z counts up to 1997-09-30; later purchases are left out
-//! - frequency is the number of purchases after the first, recency the weeks from the first to the last purchase,
-//!   age the weeks from the first purchase to the end of the window
+//! - purchases of one customer on one UTC day count as one purchase and their amounts add up; an order
+//!   without amount counts as one of 0
+//! - time runs in weeks of 7 days and is counted in whole days; the window ends with the last day before
+//!   `as-of`, so an as-of of 1997-10-01T00:00Z counts up to 1997-09-30; later purchases are left out
+//! - frequency is the number of purchases after the first, recency the weeks from the first to the last
+//!   purchase, age the weeks from the first purchase to the end of the window
 //! - the mean order value leaves the first purchase out; Gamma-Gamma is fitted to the customers who came back
 //!   and whose mean is above zero, because it knows no free orders
 //!
-//! Amounts come in minor units. The parameter `minor_per_unit` (100 for USD, 1 for JPY) turns them into units for
-//! the fit, so that the scale parameter `v` of the model is in units; the columns are in minor units again.
+//! Amounts come in minor units. The parameter `minor_per_unit` (100 for USD, 1 for JPY) turns them into units
+//! for the fit, so that the scale parameter `v` of the model is in units; the columns are in minor units
+//! again.
 
 pub mod bfgs;
 pub mod bgnbd;
@@ -97,7 +98,11 @@ impl Parameters {
             && self.margin > 0.0
             && self.margin <= 1.0
             && self.minor_per_unit > 0;
-        if fits { Ok(self) } else { Err(Error::invalid(format!("parameters of {METRIC} are out of range: {self:?}"))) }
+        if fits {
+            Ok(self)
+        } else {
+            Err(Error::invalid(format!("parameters of {METRIC} are out of range: {self:?}")))
+        }
     }
 }
 
@@ -121,9 +126,10 @@ impl Evaluator for ClvEvaluator {
         vec![Metric {
             name: METRIC.into(),
             version: 1,
-            description: "Discounted value of the orders expected from a customer over the horizon, by BG/NBD and \
+            description:
+                "Discounted value of the orders expected from a customer over the horizon, by BG/NBD and \
                           Gamma-Gamma models fitted to all customers"
-                .into(),
+                    .into(),
             unit: "minor currency units".into(),
             subject: Subject::Customer,
             kinds: vec![ORDER_KIND.into()],
@@ -136,8 +142,8 @@ impl Evaluator for ClvEvaluator {
         if metric != METRIC {
             return Err(Error::not_found(format!("there is no metric `{metric}` here, only `{METRIC}`")));
         }
-        let parameters: Parameters =
-            serde_json::from_str(parameters).map_err(|e| Error::invalid(format!("parameters of {METRIC}: {e}")))?;
+        let parameters: Parameters = serde_json::from_str(parameters)
+            .map_err(|e| Error::invalid(format!("parameters of {METRIC}: {e}")))?;
         Ok(Clv { parameters: parameters.check()?, ..Clv::default() })
     }
 }
@@ -156,10 +162,11 @@ impl Accumulator for Clv {
     }
 
     /// Columns, all null for a customer without purchases in the window: `value` (float64, minor units),
-    /// `expected_orders` (float64, over the horizon), `probability_active` (float64, at the end of the window),
-    /// `expected_order_value` (float64, minor units, without margin), `frequency` (int64, repeat purchases),
-    /// `recency_weeks` and `age_weeks` (float64). `invalid` when the data cannot be fitted, `failed` when the fit
-    /// does not converge; never a NaN. No customer at all is an empty result, not an error.
+    /// `expected_orders` (float64, over the horizon), `probability_active` (float64, at the end of the
+    /// window), `expected_order_value` (float64, minor units, without margin), `frequency` (int64, repeat
+    /// purchases), `recency_weeks` and `age_weeks` (float64). `invalid` when the data cannot be fitted,
+    /// `failed` when the fit does not converge; never a NaN. No customer at all is an empty result, not an
+    /// error.
     fn finish(&mut self, as_of_ms: i64) -> Result<Batch, Error> {
         self.fitted = None;
         let histories = self.purchases.histories(as_of_ms);
@@ -175,7 +182,9 @@ impl Accumulator for Clv {
         };
 
         let absent = |row: usize| histories[row].is_none();
-        let history = |of: fn(&purchases::History) -> f64| histories.iter().map(|h| h.as_ref().map_or(0.0, of)).collect();
+        let history = |of: fn(&purchases::History) -> f64| {
+            histories.iter().map(|h| h.as_ref().map_or(0.0, of)).collect()
+        };
         let repeats = histories.iter().map(|h| h.as_ref().map_or(0, |h| h.repeats.into())).collect();
         BatchBuilder::new(rows)
             .float64(kpi::VALUE, values.iter().map(|one| one.value).collect())

@@ -1,15 +1,15 @@
 //! Purchase days and their values per customer: the accumulator's memory.
 //!
 //! Every customer's days are kept with the amount of each, because two parts that are merged may share days,
-//! and because only the end of the window decides which purchase is the first. While orders come in the order of
-//! time, as they do from the interaction log, a day is kept once.
+//! and because only the end of the window decides which purchase is the first. While orders come in the order
+//! of time, as they do from the interaction log, a day is kept once.
 
 use regard_sdk::columns::check_groups;
 use regard_sdk::state::{StateReader, StateWriter};
 use regard_sdk::{Batch, Error, days, kpi};
 
-/// The layout of [`Purchases::state`]: the number of customers, then for each the number of days, the first day
-/// (signed), its amount (signed), then for each further day the gap less one and the amount (signed).
+/// The layout of [`Purchases::state`]: the number of customers, then for each the number of days, the first
+/// day (signed), its amount (signed), then for each further day the gap less one and the amount (signed).
 const STATE_MARK: [u8; 4] = *b"clv\x01";
 /// Kept days are freed of duplicates when late orders may have doubled them, though not before there are this
 /// many (16 MiB), because that walks over all of them.
@@ -98,7 +98,8 @@ impl Purchases {
             return Ok(());
         }
         if day > latest.day {
-            let at = u32::try_from(self.days.len()).map_err(|_| Error::exhausted("more than 4294967295 purchase days"))?;
+            let at = u32::try_from(self.days.len())
+                .map_err(|_| Error::exhausted("more than 4294967295 purchase days"))?;
             *latest = Latest { day, at };
         }
         self.days.push(PurchaseDay { customer, day, amount });
@@ -186,8 +187,8 @@ impl Purchases {
         Ok(())
     }
 
-    /// All purchase days by customer, each day once and ascending, and where each customer's end. A counting sort by
-    /// customer, then a sort of the few days of one customer only where they are not in order.
+    /// All purchase days by customer, each day once and ascending, and where each customer's end. A counting
+    /// sort by customer, then a sort of the few days of one customer only where they are not in order.
     fn grouped(&self) -> (Vec<usize>, Vec<PurchaseDay>) {
         let mut cursors = vec![0_usize; self.latest.len() + 1];
         for one in &self.days {
@@ -214,8 +215,8 @@ impl Purchases {
             for at in start..*end {
                 let one = sorted[at];
                 if kept > first_kept && sorted[kept - 1].day == one.day {
-                    // Saturating keeps the sum of a shared day independent of the order for all but absurd amounts,
-                    // and whatever came in one piece was checked.
+                    // Saturating keeps the sum of a shared day independent of the order for all but absurd
+                    // amounts, and whatever came in one piece was checked.
                     sorted[kept - 1].amount = sorted[kept - 1].amount.saturating_add(one.amount);
                 } else {
                     sorted[kept] = one;

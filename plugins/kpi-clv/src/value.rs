@@ -1,9 +1,9 @@
 //! The discounted value that follows from the fitted models.
 //!
-//! The horizon is cut into steps of four weeks, the last one shorter where it does not divide. The orders expected in a step are
-//! valued at the customer's expected order value times the margin and discounted from the end of the step:
-//! value = margin * order value * sum over steps of (orders until t_k - orders until t_(k-1)) / (1 + rate)^(t_k / 52.1786),
-//! a year having 365.25 / 7 weeks.
+//! The horizon is cut into steps of four weeks, the last one shorter where it does not divide. The orders
+//! expected in a step are valued at the customer's expected order value times the margin and discounted from
+//! the end of the step: value = margin * order value * sum over steps of (orders until t_k - orders until
+//! t_(k-1)) / (1 + rate)^(t_k / 52.1786), a year having 365.25 / 7 weeks.
 
 use crate::Parameters;
 use crate::bgnbd::Bgnbd;
@@ -44,8 +44,10 @@ impl Steps {
     fn orders(&self, model: &Bgnbd, repeats: u32, age_weeks: f64) -> Result<[f64; 2], FitError> {
         let (mut before, mut discounted) = (0.0, 0.0);
         for &(weeks, factor) in &self.0 {
-            let until =
-                model.orders_numerator(repeats, age_weeks, weeks).ok_or(FitError::SeriesNotConverged)?.max(before);
+            let until = model
+                .orders_numerator(repeats, age_weeks, weeks)
+                .ok_or(FitError::SeriesNotConverged)?
+                .max(before);
             discounted += (until - before) * factor;
             before = until;
         }
@@ -63,9 +65,12 @@ pub fn values(
     let (buying, spending) = (fitted.buying(), fitted.spending());
     let unit = f64::from(parameters.minor_per_unit);
 
-    // The costly series depend on repeats and age only, of which there are few, so customers are taken by these two.
-    let mut order: Vec<u32> = (0..histories.len() as u32).filter(|row| histories[*row as usize].is_some()).collect();
-    let key = |row: &u32| histories[*row as usize].as_ref().map(|history| (history.repeats, history.age_days));
+    // The costly series depend on repeats and age only, of which there are few, so customers are taken by
+    // these two.
+    let mut order: Vec<u32> =
+        (0..histories.len() as u32).filter(|row| histories[*row as usize].is_some()).collect();
+    let key =
+        |row: &u32| histories[*row as usize].as_ref().map(|history| (history.repeats, history.age_days));
     order.sort_unstable_by_key(key);
 
     let mut values = vec![Value::default(); histories.len()];
@@ -97,13 +102,21 @@ mod tests {
 
     #[test]
     fn steps_end_with_the_horizon() {
-        let steps = Steps::new(&Parameters { horizon_weeks: 10, discount_rate_per_year: 0.0, ..Parameters::default() });
+        let steps = Steps::new(&Parameters {
+            horizon_weeks: 10,
+            discount_rate_per_year: 0.0,
+            ..Parameters::default()
+        });
         assert_eq!(steps.0, [(4.0, 1.0), (8.0, 1.0), (10.0, 1.0)]);
     }
 
     #[test]
     fn a_year_costs_the_rate() {
-        let steps = Steps::new(&Parameters { horizon_weeks: 520, discount_rate_per_year: 0.25, ..Parameters::default() });
+        let steps = Steps::new(&Parameters {
+            horizon_weeks: 520,
+            discount_rate_per_year: 0.25,
+            ..Parameters::default()
+        });
         let (weeks, factor) = steps.0[12];
         assert_eq!(weeks, 52.0);
         assert!((factor - 1.0 / 1.25).abs() < 1e-3);

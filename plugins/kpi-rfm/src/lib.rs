@@ -83,9 +83,10 @@ impl Evaluator for RfmEvaluator {
         vec![Metric {
             name: METRIC.into(),
             version: 1,
-            description: "Quintile scores of recency, frequency and monetary value as the three digits of one \
+            description:
+                "Quintile scores of recency, frequency and monetary value as the three digits of one \
                           number, 111 (worst) to 555 (best), with the segment that follows from them"
-                .into(),
+                    .into(),
             unit: "score".into(),
             subject: Subject::Customer,
             kinds: vec![ORDER_KIND.into()],
@@ -98,8 +99,8 @@ impl Evaluator for RfmEvaluator {
         if metric != METRIC {
             return Err(Error::not_found(format!("there is no metric `{metric}` here, only `{METRIC}`")));
         }
-        let parameters =
-            serde_json::from_str(parameters).map_err(|e| Error::invalid(format!("parameters of {METRIC}: {e}")))?;
+        let parameters = serde_json::from_str(parameters)
+            .map_err(|e| Error::invalid(format!("parameters of {METRIC}: {e}")))?;
         Ok(Rfm { parameters, orders: Orders::default() })
     }
 }
@@ -119,7 +120,8 @@ impl Accumulator for Rfm {
 
     /// Columns, all null for a customer without orders: `value` (float64, 100 R + 10 F + M), `recency_days`,
     /// `frequency` (int64), `monetary` (float64, minor units), `recency_score`, `frequency_score`,
-    /// `monetary_score` (int64, 1 to 5), `segment` (dictionary). `invalid` when an order lies past the window.
+    /// `monetary_score` (int64, 1 to 5), `segment` (dictionary). `invalid` when an order lies past the
+    /// window.
     fn finish(&mut self, as_of_ms: i64) -> Result<Batch, Error> {
         let last_day = days::last_day_inside(as_of_ms);
         let tallies = self.orders.settled();
@@ -158,7 +160,10 @@ impl Accumulator for Rfm {
         BatchBuilder::new(rows)
             .float64(kpi::VALUE, value)
             .nulls(no_orders)
-            .int64("recency_days", tallies.iter().map(|t| i64::from(last_day) - i64::from(t.last_day)).collect())
+            .int64(
+                "recency_days",
+                tallies.iter().map(|t| i64::from(last_day) - i64::from(t.last_day)).collect(),
+            )
             .nulls(no_orders)
             .int64("frequency", tallies.iter().map(|tally| tally.order_days.into()).collect())
             .nulls(no_orders)

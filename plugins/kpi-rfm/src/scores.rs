@@ -1,8 +1,8 @@
 //! Quintile scores.
 //!
-//! A value scores k when at least (k - 1) fifths of the population have a strictly lower value. So equal values
-//! get equal scores, whoever comes first; a value shared by half of the population scores low rather than
-//! being split; and when all are equal, all score 1.
+//! A value scores k when at least (k - 1) fifths of the population have a strictly lower value. So equal
+//! values get equal scores, whoever comes first; a value shared by half of the population scores low rather
+//! than being split; and when all are equal, all score 1.
 
 /// The four values that part a population into five scores.
 #[derive(Debug, Clone, Copy, PartialEq)]

@@ -8,8 +8,8 @@
 //! | 2 | hibernating | hibernating | at-risk | at-risk | cannot-lose |
 //! | 1 | hibernating | hibernating | at-risk | at-risk | cannot-lose |
 //!
-//! The monetary score is left out of the names, as is customary: it goes with frequency, and it says how much to
-//! spend on a customer rather than what to say.
+//! The monetary score is left out of the names, as is customary: it goes with frequency, and it says how much
+//! to spend on a customer rather than what to say.
 
 /// The segments' names; a code is an index into them.
 pub const NAMES: [&str; 10] = [

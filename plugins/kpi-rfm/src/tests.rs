@@ -30,8 +30,9 @@ fn rfm(orders: &[Order]) -> Rfm {
 #[test]
 fn five_customers_get_five_scores() {
     // Customer n buys on n days, the last of them n days into the year, for n dollars each.
-    let orders: Vec<Order> =
-        (1..=5_u32).flat_map(|n| (0..n).map(move |k| (n, (10 * n + k).into(), Some(100 * i64::from(n))))).collect();
+    let orders: Vec<Order> = (1..=5_u32)
+        .flat_map(|n| (0..n).map(move |k| (n, (10 * n + k).into(), Some(100 * i64::from(n)))))
+        .collect();
     let result = rfm(&orders).finish(60 * DAY_MS).expect("finish");
     let value = result.float64("value").expect("value");
     assert_eq!(value.get(0), None, "customer 0 never bought");
@@ -40,7 +41,10 @@ fn five_customers_get_five_scores() {
     assert_eq!(result.int64("frequency").expect("frequency").get(5), Some(5));
     assert_eq!(result.float64("monetary").expect("monetary").get(5), Some(2500.0));
     let segment = result.dictionary("segment").expect("segment");
-    assert_eq!([0, 1, 3, 5].map(|n| segment.get(n)), [None, Some("hibernating"), Some("needs-attention"), Some("champions")]);
+    assert_eq!(
+        [0, 1, 3, 5].map(|n| segment.get(n)),
+        [None, Some("hibernating"), Some("needs-attention"), Some("champions")]
+    );
 }
 
 #[test]
@@ -48,7 +52,10 @@ fn the_mean_divides_by_order_days() {
     let mut rfm = RfmEvaluator::open(METRIC, r#"{"monetary":"mean"}"#).expect("open");
     let (groups, rows) = batch(&[(0, 1, Some(100)), (0, 1, Some(50)), (0, 2, None)]);
     rfm.update(&groups, 1, &rows).expect("update");
-    assert_eq!(rfm.finish(3 * DAY_MS).expect("finish").float64("monetary").expect("monetary").get(0), Some(75.0));
+    assert_eq!(
+        rfm.finish(3 * DAY_MS).expect("finish").float64("monetary").expect("monetary").get(0),
+        Some(75.0)
+    );
 }
 
 #[test]
@@ -71,7 +78,11 @@ fn orders_strategy() -> impl Strategy<Value = Vec<Order>> {
 
 proptest! {
     #[test]
-    fn every_way_in_agrees(orders in orders_strategy(), seed in any::<prop::sample::Index>(), cut in any::<prop::sample::Index>()) {
+    fn every_way_in_agrees(
+        orders in orders_strategy(),
+        seed in any::<prop::sample::Index>(),
+        cut in any::<prop::sample::Index>(),
+    ) {
         let whole = rfm(&orders).finish(AS_OF_DAY * DAY_MS).expect("finish");
         let state = rfm(&orders).state().expect("state");
 
@@ -101,7 +112,9 @@ proptest! {
     #[test]
     fn merging_is_associative(a in orders_strategy(), b in orders_strategy(), c in orders_strategy()) {
         let identity: Vec<u32> = (0..CUSTOMERS).collect();
-        let join = |left: &mut Rfm, right: &mut Rfm| left.merge(&right.state().expect("state"), &identity).expect("merge");
+        let join = |left: &mut Rfm, right: &mut Rfm| {
+            left.merge(&right.state().expect("state"), &identity).expect("merge");
+        };
         let (mut left, mut middle) = (rfm(&a), rfm(&b));
         join(&mut left, &mut middle);
         join(&mut left, &mut rfm(&c));
@@ -116,7 +129,8 @@ proptest! {
         let reversed: Vec<u32> = (0..CUSTOMERS).rev().collect();
         let mut renamed = Rfm::default();
         renamed.merge(&rfm(&orders).state().expect("state"), &reversed).expect("merge");
-        let direct: Vec<Order> = orders.iter().map(|order| (CUSTOMERS - 1 - order.0, order.1, order.2)).collect();
+        let direct: Vec<Order> =
+            orders.iter().map(|order| (CUSTOMERS - 1 - order.0, order.1, order.2)).collect();
         prop_assert_eq!(renamed.state().expect("state"), rfm(&direct).state().expect("state"));
     }
 }

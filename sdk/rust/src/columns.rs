@@ -181,9 +181,11 @@ impl Batch {
 
     fn validity<'a>(&self, column: &'a Column) -> Result<Validity<'a>, Error> {
         match &column.validity {
-            Some(bits) if bits.len() < (self.rows as usize).div_ceil(8) => {
-                Err(Error::invalid(format!("column `{}` has a validity of only {} bytes", column.name, bits.len())))
-            }
+            Some(bits) if bits.len() < (self.rows as usize).div_ceil(8) => Err(Error::invalid(format!(
+                "column `{}` has a validity of only {} bytes",
+                column.name,
+                bits.len()
+            ))),
             bits => Ok(Validity(bits.as_deref())),
         }
     }
@@ -222,7 +224,10 @@ mod tests {
     fn columns_are_read_with_their_nulls() {
         let batch = batch();
         let amount = batch.int64("amount").expect("amount");
-        assert_eq!([amount.get(0), amount.get(1), amount.get(2), amount.get(3)], [Some(5), None, Some(7), None]);
+        assert_eq!(
+            [amount.get(0), amount.get(1), amount.get(2), amount.get(3)],
+            [Some(5), None, Some(7), None]
+        );
         let kind = batch.dictionary("kind").expect("kind");
         assert_eq!((kind.get(1), kind.code_of("order.placed")), (Some("page.viewed"), Some(0)));
         assert_eq!(batch.utf8("note").expect("note").get(2), Some("ü"));
@@ -233,9 +238,15 @@ mod tests {
         let batch = batch();
         let message = |error: Error| error.message;
         assert_eq!(batch.int64("x").map_err(message), Err("column `x` is missing".into()));
-        assert_eq!(batch.float64("amount").map_err(message), Err("column `amount` is int64, not float64".into()));
+        assert_eq!(
+            batch.float64("amount").map_err(message),
+            Err("column `amount` is int64, not float64".into())
+        );
         let short = Batch { rows: 4, ..batch };
-        assert_eq!(short.int64("amount").map_err(message), Err("column `amount` has 3 rows, the batch has 4".into()));
+        assert_eq!(
+            short.int64("amount").map_err(message),
+            Err("column `amount` has 3 rows, the batch has 4".into())
+        );
     }
 
     #[test]

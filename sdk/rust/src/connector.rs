@@ -61,7 +61,10 @@ impl Channel {
 impl Webhook {
     /// The first header of this lower-case name.
     pub fn header(&self, name: &str) -> Option<&str> {
-        self.headers.iter().find(|(found, _)| found.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_str())
+        self.headers
+            .iter()
+            .find(|(found, _)| found.eq_ignore_ascii_case(name))
+            .map(|(_, value)| value.as_str())
     }
 }
 
@@ -113,14 +116,18 @@ mod tests {
     }
 
     fn channel() -> Channel {
-        let settings = vec![("url".into(), Value::Text("https://a.example".into())), ("n".into(), Value::Integer(3))];
+        let settings =
+            vec![("url".into(), Value::Text("https://a.example".into())), ("n".into(), Value::Integer(3))];
         Channel { id: "1".into(), name: "shop".into(), settings }
     }
 
     #[test]
     fn defaults_say_what_is_not_done() {
         let error = Mute::poll(channel(), None, 10).expect_err("not polled");
-        assert_eq!((error.code.as_str(), error.message.as_str()), ("unsupported", "channel `shop` is not polled"));
+        assert_eq!(
+            (error.code.as_str(), error.message.as_str()),
+            ("unsupported", "channel `shop` is not polled")
+        );
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Errors with the contract's codes.
 //!
-//! The host acts on the code: it answers a webhook with 401 for `denied` and with 400 for `invalid`, and tries
-//! `throttled` and `unavailable` again. The message is for people: lower-case, without a full stop.
+//! The host acts on the code: it answers a webhook with 401 for `denied` and with 400 for `invalid`, and
+//! tries `throttled` and `unavailable` again. The message is for people: lower-case, without a full stop.
 
 use crate::Error;
 

@@ -24,8 +24,8 @@ pub mod config {
 
     use crate::Error;
 
-    /// The plugin's configuration, read into a type. The host has checked it against the manifest's schema and
-    /// filled in the defaults.
+    /// The plugin's configuration, read into a type. The host has checked it against the manifest's schema
+    /// and filled in the defaults.
     pub fn settings<T: serde::de::DeserializeOwned>() -> Result<T, Error> {
         serde_json::from_str(&json()).map_err(|e| Error::invalid(format!("configuration: {e}")))
     }
@@ -53,7 +53,10 @@ pub mod http {
     impl Response {
         /// The first header of this name, whatever its case.
         pub fn header(&self, name: &str) -> Option<&str> {
-            self.headers.iter().find(|(found, _)| found.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_str())
+            self.headers
+                .iter()
+                .find(|(found, _)| found.eq_ignore_ascii_case(name))
+                .map(|(_, value)| value.as_str())
         }
     }
 }

@@ -96,8 +96,8 @@ pub fn optional(column: &str) -> Input {
 #[doc(hidden)]
 pub struct Exported<E>(std::marker::PhantomData<E>);
 
-/// An accumulator behind the contract's resource. A guest has one thread and the contract's methods do not call
-/// back, so the cell is never borrowed twice.
+/// An accumulator behind the contract's resource. A guest has one thread and the contract's methods do not
+/// call back, so the cell is never borrowed twice.
 #[doc(hidden)]
 pub struct Opened<E: Evaluator>(RefCell<E::Accumulator>);
 

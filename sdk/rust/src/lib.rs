@@ -51,8 +51,8 @@ pub mod state;
 pub mod testing;
 
 pub use bindings::host::regard::core::types::{
-    Attributes, Batch, Column, ColumnData, Customer, DictionaryColumn, Error, Identifier, Inbound, Interaction,
-    Money, Observation, Utf8Column, Value,
+    Attributes, Batch, Column, ColumnData, Customer, DictionaryColumn, Error, Identifier, Inbound,
+    Interaction, Money, Observation, Utf8Column, Value,
 };
 pub use connector::Connector;
 pub use hook::Hook;

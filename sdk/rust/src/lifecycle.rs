@@ -48,8 +48,8 @@ pub fn set_up<P: Plugin>() -> Result<(), Error> {
 /// }
 /// ```
 ///
-/// On native targets nothing is exported and the types are only checked, so that `cargo test` works. The crate is
-/// built as `crate-type = ["cdylib", "rlib"]`.
+/// On native targets nothing is exported and the types are only checked, so that `cargo test` works. The
+/// crate is built as `crate-type = ["cdylib", "rlib"]`.
 #[macro_export]
 macro_rules! plugin {
     (lifecycle: $setup:ty $(, $capability:ident: $type:ty)+ $(,)?) => {

@@ -128,7 +128,8 @@ mod tests {
 
     #[test]
     fn a_column_of_another_length_is_refused() {
-        let error = BatchBuilder::new(2).float64("value", vec![1.0]).finish().expect_err("one row is missing");
+        let error =
+            BatchBuilder::new(2).float64("value", vec![1.0]).finish().expect_err("one row is missing");
         assert_eq!(error.message, "column `value` has 1 of 2 rows");
     }
 
@@ -141,7 +142,8 @@ mod tests {
     fn without_nulls_there_is_no_bitmap() {
         let batch = BatchBuilder::new(9).int64("n", vec![0; 9]).nulls(|_| false).finish().expect("batch");
         assert_eq!(batch.columns[0].validity, None);
-        let batch = BatchBuilder::new(9).int64("n", vec![0; 9]).nulls(|row| row == 8).finish().expect("batch");
+        let batch =
+            BatchBuilder::new(9).int64("n", vec![0; 9]).nulls(|row| row == 8).finish().expect("batch");
         assert_eq!(batch.columns[0].validity.as_deref(), Some(&[0xff, 0x00][..]));
     }
 }

@@ -1,8 +1,9 @@
 //! Compact, versioned bytes for an accumulator's state.
 //!
 //! A state outlives the plugin's version that wrote it, so it begins with a four-byte mark that names its
-//! layout (`rfm` and a version number, say). Integers are little-endian base-128 with seven bits a byte, signed
-//! ones folded so that small magnitudes are short. Reading trusts nothing: every fault is an `invalid` error.
+//! layout (`rfm` and a version number, say). Integers are little-endian base-128 with seven bits a byte,
+//! signed ones folded so that small magnitudes are short. Reading trusts nothing: every fault is an `invalid`
+//! error.
 
 use crate::Error;
 
@@ -53,7 +54,9 @@ impl<'a> StateReader<'a> {
         match bytes.strip_prefix(&mark) {
             Some(rest) => Ok(Self { rest, length: bytes.len() }),
             None => {
-                let found = String::from_utf8_lossy(&bytes[..bytes.len().min(mark.len())]).escape_default().to_string();
+                let found = String::from_utf8_lossy(&bytes[..bytes.len().min(mark.len())])
+                    .escape_default()
+                    .to_string();
                 let wanted = String::from_utf8_lossy(&mark).escape_default().to_string();
                 Err(Error::invalid(format!("state begins with \"{found}\", not with \"{wanted}\"")))
             }
@@ -136,7 +139,8 @@ mod tests {
     fn faults_are_errors() {
         assert!(StateReader::new(MARK, b"tst\x02").is_err());
         assert!(StateReader::new(MARK, b"ts").is_err());
-        let read = |bytes: &[u8]| StateReader::new(MARK, &[&MARK[..], bytes].concat()).expect("mark").unsigned();
+        let read =
+            |bytes: &[u8]| StateReader::new(MARK, &[&MARK[..], bytes].concat()).expect("mark").unsigned();
         assert_eq!(read(&[0x80]).expect_err("cut off").message, "state ends early at byte 5");
         assert!(read(&[0xff; 10]).is_err());
         let mut reader = StateReader::new(MARK, b"tst\x01\x7f").expect("mark");

@@ -140,7 +140,9 @@ pub(crate) mod imports {
         pub fn send(request: &Request) -> Result<Response, Error> {
             with(|host| {
                 host.requests.push(request.clone());
-                host.responses.pop_front().unwrap_or_else(|| Err(Error::unavailable("no response was prepared")))
+                host.responses
+                    .pop_front()
+                    .unwrap_or_else(|| Err(Error::unavailable("no response was prepared")))
             })
         }
     }
@@ -156,7 +158,9 @@ pub(crate) mod imports {
 
         /// A customer by an identifier.
         pub fn find(by: &Identifier) -> Result<Option<Customer>, Error> {
-            Ok(with(|host| host.customers.values().find(|customer| customer.identifiers.contains(by)).cloned()))
+            Ok(with(|host| {
+                host.customers.values().find(|customer| customer.identifiers.contains(by)).cloned()
+            }))
         }
 
         /// Changes a customer; `conflict` when `version` is not the stored one.
@@ -193,8 +197,10 @@ pub(crate) mod imports {
 
         /// Interactions, newest first; the cursor counts those already seen.
         pub fn query(filter: &Filter, cursor: Option<&str>, limit: u32) -> Result<Page, Error> {
-            let seen = cursor.map_or(Ok(0), str::parse::<usize>).map_err(|_| Error::invalid("unknown cursor"))?;
-            let is = |wanted: &Option<String>, found: &str| wanted.as_deref().is_none_or(|wanted| wanted == found);
+            let seen =
+                cursor.map_or(Ok(0), str::parse::<usize>).map_err(|_| Error::invalid("unknown cursor"))?;
+            let is =
+                |wanted: &Option<String>, found: &str| wanted.as_deref().is_none_or(|wanted| wanted == found);
             with(|host| {
                 let wanted = host.interactions.iter().rev().filter(|one| {
                     is(&filter.customer_id, one.customer_id.as_deref().unwrap_or_default())

@@ -12,12 +12,12 @@ use super::{BuildError, BuildOptions};
 
 /// The target of all guests: no WASI, nothing but what the contract imports.
 pub const TARGET: &str = "wasm32-unknown-unknown";
-/// A guest with its dependencies and a standard library from source takes a minute or two on two cores; half an
-/// hour means that something hangs.
+/// A guest with its dependencies and a standard library from source takes a minute or two on two cores; half
+/// an hour means that something hangs.
 const BUILD_TIME_MAX: Duration = Duration::from_secs(1800);
 
-/// What a guest's release profile has, whatever its workspace says. A trap ends a guest anyway, so unwinding is only
-/// weight; one codegen unit and fat LTO make the smallest and fastest module.
+/// What a guest's release profile has, whatever its workspace says. A trap ends a guest anyway, so unwinding
+/// is only weight; one codegen unit and fat LTO make the smallest and fastest module.
 const PROFILE: [(&str, &str); 8] = [
     ("CARGO_PROFILE_RELEASE_OPT_LEVEL", "3"),
     ("CARGO_PROFILE_RELEASE_PANIC", "abort"),
@@ -31,8 +31,13 @@ const PROFILE: [(&str, &str); 8] = [
 ];
 
 /// What the caller's own cargo run may have set for native code and must not reach a guest.
-const NOT_FOR_GUESTS: [&str; 5] =
-    ["RUSTFLAGS", "CARGO_ENCODED_RUSTFLAGS", "CARGO_BUILD_TARGET", "CARGO_TARGET_DIR", "CARGO_BUILD_RUSTFLAGS"];
+const NOT_FOR_GUESTS: [&str; 5] = [
+    "RUSTFLAGS",
+    "CARGO_ENCODED_RUSTFLAGS",
+    "CARGO_BUILD_TARGET",
+    "CARGO_TARGET_DIR",
+    "CARGO_BUILD_RUSTFLAGS",
+];
 
 /// One line of `cargo --message-format=json`, as far as it matters here.
 #[derive(Deserialize)]
@@ -43,8 +48,8 @@ struct Message {
     filenames: Vec<PathBuf>,
 }
 
-/// Compiles the crate in `folder` and returns the path of its module inside the target folder. Cargo decides what has to
-/// be compiled again.
+/// Compiles the crate in `folder` and returns the path of its module inside the target folder. Cargo decides
+/// what has to be compiled again.
 pub fn build(
     plugin: &str,
     folder: &Path,
@@ -59,7 +64,14 @@ pub fn build(
         cargo.env_remove(name);
     }
     cargo.envs(PROFILE).env("CARGO_ENCODED_RUSTFLAGS", rust_flags());
-    cargo.args(["build", "--release", "--lib", "--target", TARGET, "--message-format=json-render-diagnostics"]);
+    cargo.args([
+        "build",
+        "--release",
+        "--lib",
+        "--target",
+        TARGET,
+        "--message-format=json-render-diagnostics",
+    ]);
     cargo.arg("--manifest-path").arg(&manifest_path);
     cargo.arg("--target-dir").arg(wasm_std.target_dir(&options.target_dir));
     if options.offline {
@@ -68,7 +80,9 @@ pub fn build(
     wasm_std.apply(&mut cargo);
 
     let finished = run(&mut cargo, BUILD_TIME_MAX, progress).map_err(|e| {
-        BuildError::Toolchain(format!("cargo does not start ({e}); install Rust, for example from https://rustup.rs"))
+        BuildError::Toolchain(format!(
+            "cargo does not start ({e}); install Rust, for example from https://rustup.rs"
+        ))
     })?;
     if !finished.success() {
         let output = if finished.status.is_none() { finished.failure() } else { finished.stderr };
@@ -98,9 +112,9 @@ fn module_path(messages: &str, manifest_path: &Path) -> Option<PathBuf> {
         .find(|path| path.extension().is_some_and(|extension| extension == "wasm"))
 }
 
-/// Flags for all crates of a guest, the same for every guest so that they share their dependencies. SIMD is on:
-/// column loops gain from it and the runtime always has it. Paths of dependencies in panic messages lose what names the
-/// machine, so that equal sources give equal components.
+/// Flags for all crates of a guest, the same for every guest so that they share their dependencies. SIMD is
+/// on: column loops gain from it and the runtime always has it. Paths of dependencies in panic messages lose
+/// what names the machine, so that equal sources give equal components.
 fn rust_flags() -> String {
     let mut flags = vec!["-Ctarget-feature=+simd128".to_owned()];
     let cargo_home = std::env::var_os("CARGO_HOME")
@@ -113,7 +127,9 @@ fn rust_flags() -> String {
 
 /// The program that a variable of the environment names, else the one on the path.
 pub(super) fn program(variable: &str, name: &str) -> PathBuf {
-    std::env::var_os(variable).filter(|value| !value.is_empty()).map_or_else(|| PathBuf::from(name), PathBuf::from)
+    std::env::var_os(variable)
+        .filter(|value| !value.is_empty())
+        .map_or_else(|| PathBuf::from(name), PathBuf::from)
 }
 
 #[cfg(test)]
@@ -122,12 +138,12 @@ mod tests {
 
     #[test]
     fn the_module_of_the_right_crate_is_found() {
-        let messages = concat!(
-            "{\"reason\":\"compiler-artifact\",\"manifest_path\":\"/sdk/Cargo.toml\",\"filenames\":[\"/t/sdk.wasm\"]}\n",
-            "not json\n",
-            "{\"reason\":\"compiler-artifact\",\"manifest_path\":\"/p/Cargo.toml\",\"filenames\":[\"/t/p.rlib\",\"/t/p.wasm\"]}\n",
-            "{\"reason\":\"build-finished\",\"success\":true}\n",
-        );
+        let messages = r#"
+            {"reason":"compiler-artifact","manifest_path":"/sdk/Cargo.toml","filenames":["/t/sdk.wasm"]}
+            not json
+            {"reason":"compiler-artifact","manifest_path":"/p/Cargo.toml","filenames":["/t/p.rlib","/t/p.wasm"]}
+            {"reason":"build-finished","success":true}
+        "#;
         assert_eq!(module_path(messages, Path::new("/p/Cargo.toml")), Some(PathBuf::from("/t/p.wasm")));
         assert_eq!(module_path(messages, Path::new("/q/Cargo.toml")), None);
     }

@@ -125,7 +125,8 @@ mod tests {
 
     #[test]
     fn output_and_status_are_kept() {
-        let (finished, lines) = shell("echo out; echo one >&2; echo two >&2; exit 3", Duration::from_secs(10));
+        let (finished, lines) =
+            shell("echo out; echo one >&2; echo two >&2; exit 3", Duration::from_secs(10));
         assert_eq!((finished.stdout.as_str(), lines.len()), ("out\n", 2));
         assert!(!finished.success());
         assert_eq!(finished.failure(), "exit status: 3: two");

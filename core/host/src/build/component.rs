@@ -27,7 +27,9 @@ pub fn encode(manifest: &Manifest, module: &[u8]) -> Result<Encoded, BuildError>
         .map_err(|e| refused(format!("{e:#}; does the crate call `regard_sdk::plugin!`?")))?;
     let (imports, exports) = interfaces(&bytes).map_err(refused)?;
     if let Some(foreign) = imports.iter().find(|import| !import.starts_with("regard:")) {
-        return Err(refused(format!("it imports `{foreign}`; a plugin reaches the world through `regard:core` only")));
+        return Err(refused(format!(
+            "it imports `{foreign}`; a plugin reaches the world through `regard:core` only"
+        )));
     }
     Ok(Encoded { bytes, imports, exports })
 }

@@ -28,7 +28,8 @@ pub fn library(cache_dir: &Path, version: &str) -> PathBuf {
     cache_dir.join(format!("rust-src-{version}")).join(format!("usr/src/rustc-{version}/library"))
 }
 
-/// Fetches and unpacks the package of exactly this version of the compiler; returns the library's folder, or why not.
+/// Fetches and unpacks the package of exactly this version of the compiler; returns the library's folder, or
+/// why not.
 pub fn fetch_library(
     cache_dir: &Path,
     version: &str,
@@ -67,7 +68,8 @@ fn fetch(
             seen.extend(versions);
         }
     }
-    let seen = if seen.is_empty() { "none".to_owned() } else { seen.into_iter().collect::<Vec<_>>().join(", ") };
+    let seen =
+        if seen.is_empty() { "none".to_owned() } else { seen.into_iter().collect::<Vec<_>>().join(", ") };
     Err(format!("no suite has version {version} (found {seen})"))
 }
 
@@ -96,12 +98,16 @@ fn upstream(version: &str) -> &str {
     &version[..end]
 }
 
-/// The base addresses of the Debian archive in the machine's apt configuration. Those of other archives, security
-/// included, do not carry the suites.
+/// The base addresses of the Debian archive in the machine's apt configuration. Those of other archives,
+/// security included, do not carry the suites.
 fn mirrors(progress: &mut dyn FnMut(&str)) -> Result<BTreeSet<String>, String> {
     let mut apt = Command::new("apt-get");
     let format = "$(REPO_URI) $(ORIGIN) $(CODENAME)";
-    let listed = succeed(apt.args(["indextargets", "--format", format, "Created-By: Packages"]), APT_TIME_MAX, progress)?;
+    let listed = succeed(
+        apt.args(["indextargets", "--format", format, "Created-By: Packages"]),
+        APT_TIME_MAX,
+        progress,
+    )?;
     let mirrors = mirrors_of(&listed);
     if mirrors.is_empty() {
         return Err("apt knows no Debian mirror (run `apt-get update` if this is a Debian)".to_owned());
@@ -155,7 +161,10 @@ impl Apt {
         apt.current_dir(&self.work).args(["-qq", "download", &format!("{PACKAGE}={version}")]);
         succeed(&mut apt, APT_TIME_MAX, progress)?;
         let entries = std::fs::read_dir(&self.work).map_err(|e| e.to_string())?;
-        let package = entries.flatten().map(|entry| entry.path()).find(|path| path.extension().is_some_and(|e| e == "deb"));
+        let package = entries
+            .flatten()
+            .map(|entry| entry.path())
+            .find(|path| path.extension().is_some_and(|e| e == "deb"));
         package.ok_or_else(|| "apt-get download left no package".to_owned())
     }
 
@@ -179,7 +188,11 @@ impl Apt {
     }
 }
 
-fn succeed(command: &mut Command, time_max: Duration, progress: &mut dyn FnMut(&str)) -> Result<String, String> {
+fn succeed(
+    command: &mut Command,
+    time_max: Duration,
+    progress: &mut dyn FnMut(&str),
+) -> Result<String, String> {
     let name = command.get_program().to_string_lossy().into_owned();
     let finished = run(command, time_max, progress).map_err(|e| format!("{name}: {e}"))?;
     if finished.success() { Ok(finished.stdout) } else { Err(format!("{name}: {}", finished.failure())) }

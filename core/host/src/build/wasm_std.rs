@@ -14,7 +14,8 @@ use super::{BuildError, BuildOptions, debian};
 
 /// rustup downloads 20 MB; without a server it gives up by itself only after many tries.
 const RUSTUP_TIME_MAX: Duration = Duration::from_secs(120);
-/// Asking the compiler for a path or its version takes milliseconds, with rustup's proxy in between a little more.
+/// Asking the compiler for a path or its version takes milliseconds, with rustup's proxy in between a little
+/// more.
 const RUSTC_TIME_MAX: Duration = Duration::from_secs(60);
 /// Marks the library folder of a source tree.
 const SOURCE_MARK: &str = "std/src/lib.rs";
@@ -37,9 +38,9 @@ impl WasmStd {
         }
     }
 
-    /// Lets a cargo run use this library. Building std is an unstable feature, which a stable compiler allows with
-    /// `RUSTC_BOOTSTRAP`; the other variable is the one by which cargo's own tests point at a source tree, and it spares us
-    /// from changing the toolchain's folder.
+    /// Lets a cargo run use this library. Building std is an unstable feature, which a stable compiler allows
+    /// with `RUSTC_BOOTSTRAP`; the other variable is the one by which cargo's own tests point at a source
+    /// tree, and it spares us from changing the toolchain's folder.
     pub(super) fn apply(&self, cargo: &mut Command) {
         if let Self::Source(library) = self {
             cargo.env("RUSTC_BOOTSTRAP", "1").env("__CARGO_TESTS_ONLY_SRC_ROOT", library);
@@ -121,9 +122,12 @@ fn rustc_version(folder: &Path) -> Result<String, BuildError> {
 /// Asks the compiler that cargo would use in `folder`: a toolchain file there decides.
 fn rustc(folder: &Path, arguments: &[&str]) -> Result<Finished, BuildError> {
     let mut command = Command::new(program("RUSTC", "rustc"));
-    let finished = run(command.current_dir(folder).args(arguments), RUSTC_TIME_MAX, &mut |_| {}).map_err(|e| {
-        BuildError::Toolchain(format!("rustc does not start ({e}); install Rust, for example from https://rustup.rs"))
-    })?;
+    let finished =
+        run(command.current_dir(folder).args(arguments), RUSTC_TIME_MAX, &mut |_| {}).map_err(|e| {
+            BuildError::Toolchain(format!(
+                "rustc does not start ({e}); install Rust, for example from https://rustup.rs"
+            ))
+        })?;
     if finished.success() {
         return Ok(finished);
     }

@@ -7,7 +7,8 @@ use regard_engine::ports::InteractionFilter;
 use regard_model::customer::CustomerChange;
 use regard_model::outbox::NewMessage;
 use regard_model::{
-    Attributes, Customer, CustomerId, Identifier, Interaction, InteractionId, Observation, OutboxId, Subject, Timestamp,
+    Attributes, Customer, CustomerId, Identifier, Interaction, InteractionId, Observation, OutboxId, Subject,
+    Timestamp,
 };
 
 use super::{CallError, Stop};
@@ -162,7 +163,8 @@ impl CallContext {
             not_before: message.not_before_ms.map(Timestamp::from_millis),
         }
         .checked()?;
-        let same = |(_, earlier): &&(OutboxId, NewMessage)| earlier.idempotency_key == message.idempotency_key;
+        let same =
+            |(_, earlier): &&(OutboxId, NewMessage)| earlier.idempotency_key == message.idempotency_key;
         if let Some((id, _)) = self.effects.messages.iter().find(same) {
             return Ok(*id);
         }
@@ -189,8 +191,8 @@ impl CallContext {
 /// A cursor is the last interaction of the page before, by (occurred-at, id).
 fn parse_cursor(text: &str) -> Result<(Timestamp, InteractionId), Stop> {
     let parsed = text.split_once('.').and_then(|(millis, id)| Some((millis.parse().ok()?, id.parse().ok()?)));
-    let (millis, id) =
-        parsed.ok_or_else(|| CallError::new(Fault::Invalid, format!("`{text}` is no cursor of this function")))?;
+    let (millis, id) = parsed
+        .ok_or_else(|| CallError::new(Fault::Invalid, format!("`{text}` is no cursor of this function")))?;
     Ok((Timestamp::from_millis(millis), id))
 }
 

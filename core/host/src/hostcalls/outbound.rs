@@ -39,7 +39,8 @@ impl CallContext {
 
     /// Whether the grants let `url` be reached, and if so, where its host may be.
     async fn reach(&mut self, url: &Url) -> Result<Reach, Stop> {
-        let (host, port) = (url.host_str().unwrap_or_default(), url.port_or_known_default().unwrap_or_default());
+        let (host, port) =
+            (url.host_str().unwrap_or_default(), url.port_or_known_default().unwrap_or_default());
         let permissions = &self.scope.permissions;
         if permissions.allows_private_host(host, port) {
             return Ok(Reach::Granted);

@@ -1,5 +1,5 @@
-//! A manifest against the component it describes: exports must equal the capabilities, imports must be covered by
-//! the permissions.
+//! A manifest against the component it describes: exports must equal the capabilities, imports must be
+//! covered by the permissions.
 
 use std::path::Path;
 
@@ -23,8 +23,15 @@ impl Capability {
 impl Manifest {
     /// Checks the interfaces of a component (`regard:core/log@0.1.0`, ...) against this manifest; `file` only
     /// serves the error messages.
-    pub fn check_component(&self, file: &Path, imports: &[String], exports: &[String]) -> Result<(), ManifestError> {
-        self.check_exports(exports).and_then(|()| self.check_imports(imports)).map_err(|fault| fault.in_file(file))
+    pub fn check_component(
+        &self,
+        file: &Path,
+        imports: &[String],
+        exports: &[String],
+    ) -> Result<(), ManifestError> {
+        self.check_exports(exports)
+            .and_then(|()| self.check_imports(imports))
+            .map_err(|fault| fault.in_file(file))
     }
 
     fn check_exports(&self, exports: &[String]) -> Result<(), Fault> {
@@ -61,7 +68,9 @@ impl Manifest {
             let (key, allowed, mend) = match name {
                 "kv" => ("kv", asked.kv, "kv = true"),
                 "messages" => ("messages", asked.messages, "messages = true"),
-                "customers" => ("customers", asked.customers > CustomerAccess::None, "customers = \"read\" or \"write\""),
+                "customers" => {
+                    ("customers", asked.customers > CustomerAccess::None, "customers = \"read\" or \"write\"")
+                }
                 "interactions" => {
                     ("interactions", asked.interactions > InteractionAccess::None, "interactions = \"read\"")
                 }

@@ -61,7 +61,11 @@ impl Limits {
             if let Some(value) = value
                 && !(1..=max).contains(&value)
             {
-                return Err(Fault::new(key, format!("{value} is out of range"), format!("choose 1 to {max}")));
+                return Err(Fault::new(
+                    key,
+                    format!("{value} is out of range"),
+                    format!("choose 1 to {max}"),
+                ));
             }
         }
         Ok(())
@@ -78,7 +82,10 @@ mod tests {
         let manifest = Limits { memory_mb: Some(256), cpu_ms: Some(50), ..Limits::default() };
         let effective = operator.lower(manifest);
         assert_eq!(effective, manifest.lower(operator));
-        assert_eq!((effective.memory_mb, effective.call_ms, effective.cpu_ms), (Some(64), Some(1000), Some(50)));
+        assert_eq!(
+            (effective.memory_mb, effective.call_ms, effective.cpu_ms),
+            (Some(64), Some(1000), Some(50))
+        );
     }
 
     #[test]

@@ -9,7 +9,8 @@ use serde::{Deserialize, Serialize};
 
 use super::Fault;
 
-/// The most hosts, private hosts or secrets a manifest may name; a longer list cannot be reviewed by a person.
+/// The most hosts, private hosts or secrets a manifest may name; a longer list cannot be reviewed by a
+/// person.
 pub const NAMES_MAX: usize = 64;
 
 /// What a plugin may reach, once granted.
@@ -98,8 +99,11 @@ impl Permissions {
     }
 
     pub(super) fn check(&self) -> Result<(), Fault> {
-        let lengths =
-            [("hosts", self.hosts.len()), ("private_hosts", self.private_hosts.len()), ("secrets", self.secrets.len())];
+        let lengths = [
+            ("hosts", self.hosts.len()),
+            ("private_hosts", self.private_hosts.len()),
+            ("secrets", self.secrets.len()),
+        ];
         for (key, length) in lengths {
             if length > NAMES_MAX {
                 return Err(Fault::new(key, format!("names {length}"), format!("name at most {NAMES_MAX}")));
@@ -116,7 +120,9 @@ impl Permissions {
         }
         for (at, host) in self.private_hosts.iter().enumerate() {
             let port = host.rsplit_once(':').and_then(|(name, port)| {
-                port.parse::<u16>().ok().filter(|port| *port > 0 && !name.is_empty() && !name.contains(['*', '/']))
+                port.parse::<u16>()
+                    .ok()
+                    .filter(|port| *port > 0 && !name.is_empty() && !name.contains(['*', '/']))
             });
             if port.is_none() {
                 return Err(Fault::new(
@@ -127,7 +133,9 @@ impl Permissions {
             }
         }
         for (at, secret) in self.secrets.iter().enumerate() {
-            if secret.is_empty() || !secret.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-') {
+            if secret.is_empty()
+                || !secret.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-')
+            {
                 return Err(Fault::new(
                     format!("secrets[{at}]"),
                     format!("`{secret}` is not the name of a secret"),
@@ -173,8 +181,10 @@ impl HostPattern {
     /// Whether everything that `other` matches is matched by `self` too.
     pub fn covers(&self, other: &Self) -> bool {
         let ((name, port), (other_name, other_port)) = (self.parts(), other.parts());
-        let names = name == other_name || name == "*" || (other_name != "*" && name_matches(name, other_name));
-        let other_is_default = || other_port.and_then(|p| p.parse().ok()).is_some_and(|p| DEFAULT_PORTS.contains(&p));
+        let names =
+            name == other_name || name == "*" || (other_name != "*" && name_matches(name, other_name));
+        let other_is_default =
+            || other_port.and_then(|p| p.parse().ok()).is_some_and(|p| DEFAULT_PORTS.contains(&p));
         let ports = port == other_port || (port.is_none() && (name == "*" || other_is_default()));
         names && ports
     }
@@ -248,8 +258,10 @@ mod tests {
 
     #[test]
     fn private_hosts_are_named_exactly() {
-        let permissions =
-            Permissions { private_hosts: vec!["127.0.0.1:9000".into(), "[::1]:9000".into()], ..Permissions::default() };
+        let permissions = Permissions {
+            private_hosts: vec!["127.0.0.1:9000".into(), "[::1]:9000".into()],
+            ..Permissions::default()
+        };
         assert!(permissions.check().is_ok());
         assert!(permissions.allows_private_host("127.0.0.1", 9000));
         assert!(permissions.allows_private_host("::1", 9000));

@@ -51,7 +51,8 @@ impl Settings {
         let mut settings = if given.is_null() { Value::Object(Map::new()) } else { given };
         let schema = self.effective_schema();
         fill_defaults(&schema, &mut settings, DEPTH_MAX);
-        let validator = jsonschema::validator_for(&schema).map_err(|e| fault(format!("unusable schema: {e}")))?;
+        let validator =
+            jsonschema::validator_for(&schema).map_err(|e| fault(format!("unusable schema: {e}")))?;
         let faults: Vec<_> = validator
             .iter_errors(&settings)
             .map(|e| SettingFault { pointer: e.instance_path().to_string(), problem: e.to_string() })
@@ -62,7 +63,11 @@ impl Settings {
     pub(super) fn check(&self) -> Result<(), Fault> {
         let Some(schema) = &self.schema else { return Ok(()) };
         if schema.get("type") != Some(&Value::String("object".into())) {
-            return Err(Fault::new("schema", "does not describe an object", "begin it with type = \"object\""));
+            return Err(Fault::new(
+                "schema",
+                "does not describe an object",
+                "begin it with type = \"object\"",
+            ));
         }
         jsonschema::validator_for(&self.effective_schema())
             .map_err(|e| Fault::new("schema", format!("is no valid JSON Schema: {e}"), "correct it"))?;
@@ -87,7 +92,8 @@ impl Settings {
     }
 }
 
-/// Fills in the `default` of every absent property, in nested objects too when they are present or have a default.
+/// Fills in the `default` of every absent property, in nested objects too when they are present or have a
+/// default.
 pub fn fill_defaults(schema: &Value, settings: &mut Value, depth: usize) {
     let (Some(properties), Value::Object(object)) =
         (schema.get("properties").and_then(Value::as_object), settings)
@@ -121,7 +127,11 @@ mod tests {
                 "properties": {
                     "url": { "type": "string" },
                     "retries": { "type": "integer", "minimum": 0, "default": 3 },
-                    "page": { "type": "object", "default": {}, "properties": { "size": { "type": "integer", "default": 50 } } }
+                    "page": {
+                        "type": "object",
+                        "default": {},
+                        "properties": { "size": { "type": "integer", "default": 50 } }
+                    }
                 }
             })),
         }
@@ -151,7 +161,9 @@ mod tests {
     #[test]
     fn a_default_must_fit_its_own_schema() {
         let wrong = Settings {
-            schema: Some(json!({ "type": "object", "properties": { "n": { "type": "integer", "default": "x" } } })),
+            schema: Some(
+                json!({ "type": "object", "properties": { "n": { "type": "integer", "default": "x" } } }),
+            ),
         };
         assert!(wrong.check().is_err());
         assert!(settings().check().is_ok());

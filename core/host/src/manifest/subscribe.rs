@@ -44,15 +44,24 @@ impl Subscription {
 
     /// Whether an observation of `metric` is wanted.
     pub fn wants_metric(&self, metric: &str) -> bool {
-        self.event == EventKind::MetricObserved && self.metric.as_deref().is_none_or(|wanted| metric == wanted)
+        self.event == EventKind::MetricObserved
+            && self.metric.as_deref().is_none_or(|wanted| metric == wanted)
     }
 
     pub(super) fn check(&self) -> Result<(), Fault> {
         if self.kind.is_some() && self.event != EventKind::InteractionAppended {
-            return Err(Fault::new("kind", "only narrows interactions", "use it with event = \"interaction.appended\""));
+            return Err(Fault::new(
+                "kind",
+                "only narrows interactions",
+                "use it with event = \"interaction.appended\"",
+            ));
         }
         if self.metric.is_some() && self.event != EventKind::MetricObserved {
-            return Err(Fault::new("metric", "only narrows observations", "use it with event = \"metric.observed\""));
+            return Err(Fault::new(
+                "metric",
+                "only narrows observations",
+                "use it with event = \"metric.observed\"",
+            ));
         }
         if let Some(kind) = &self.kind {
             let plain = kind.strip_suffix(".*").unwrap_or(kind);

@@ -12,7 +12,8 @@ use regard_engine::{Fault, PluginError};
 use regard_model::{Channel, Metric};
 use serde_json::Value;
 
-use super::{Host, Loaded, named};
+use super::loaded::named;
+use super::{Host, Loaded};
 use crate::call::{CallContext, Role};
 use crate::kpi;
 use crate::manifest::{Capability, Manifest};
@@ -36,7 +37,11 @@ impl Host {
     }
 
     /// The connector of a channel, with a call in the channel's name.
-    fn connector(&self, channel: &Channel, call: &'static str) -> Result<(Arc<Loaded>, CallContext), PluginError> {
+    fn connector(
+        &self,
+        channel: &Channel,
+        call: &'static str,
+    ) -> Result<(Arc<Loaded>, CallContext), PluginError> {
         let plugin = channel.connector.as_deref().ok_or_else(|| {
             let message = format!("channel {} has no connector", channel.name);
             named("", Role::Connector, call, Failure::new(Fault::OutOfService, message))
@@ -68,7 +73,8 @@ fn wanted(manifest: &Manifest, event: &Event) -> bool {
 impl Hooks for Host {
     fn subscribers(&self) -> Vec<(String, Vec<Subscription>)> {
         let plugins = self.0.plugins.read();
-        let hooks = plugins.iter().filter(|(_, loaded)| !loaded.subscriptions.is_empty() && loaded.in_service());
+        let hooks =
+            plugins.iter().filter(|(_, loaded)| !loaded.subscriptions.is_empty() && loaded.in_service());
         hooks.map(|(id, loaded)| (id.clone(), loaded.subscriptions.clone())).collect()
     }
 
@@ -146,7 +152,11 @@ impl Evaluators for Host {
         Some((loaded.package.digest().to_owned(), format!("{}@{}", manifest.id, manifest.version)))
     }
 
-    async fn open(&self, metric: &str, parameters: Value) -> Result<(Box<dyn Accumulator>, Value), PluginError> {
+    async fn open(
+        &self,
+        metric: &str,
+        parameters: Value,
+    ) -> Result<(Box<dyn Accumulator>, Value), PluginError> {
         let (loaded, described) = self.evaluator(metric).ok_or_else(|| {
             let message = format!("no plugin evaluates the metric `{metric}`");
             named("", Role::Kpi, "open", Failure::new(Fault::OutOfService, message))

@@ -3,6 +3,7 @@
 //! A shop's orders are imported; evaluators in the sandbox compute segments, lifetime values and the repeat rate; a
 //! script reacts to a value that crosses its threshold; the messages go out over HTTP to a receiver on this machine.
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -11,8 +12,10 @@ use std::time::Instant;
 use anyhow::{Context as _, Result, bail};
 use axum::http::Method;
 use indicatif::{ProgressBar, ProgressStyle};
+use regard_engine::ports::{FactQuery, FactSource as _};
 use regard_model::consent::NewConsent;
-use regard_model::{ConsentState, Role, Timestamp};
+use regard_model::time::LATEST;
+use regard_model::{ConsentState, CustomerId, Role, Timestamp, Window};
 use regard_warehouse::EvaluateRequest;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
@@ -110,10 +113,10 @@ impl Demo {
 
         let answer = json!({
             "dataset": self.dataset.files().0,
-            "customers": app.store.count_customers().await?,
+            "customers": app.store.counts().await?.customers,
             "interactions": imported.accepted,
             "metrics": evaluated,
-            "outbox": app.store.outbox_counts().await?.into_iter().map(|(state, count)| (state.to_string(), count.into())).collect::<serde_json::Map<String, Value>>(),
+            "outbox": app.store.count_outbox().await?.into_iter().map(|(state, count)| (state.to_string(), count.into())).collect::<serde_json::Map<String, Value>>(),
             "received": receiver.count(),
             "elapsed_ms": { "import": import_ms, "metrics": metrics_ms, "delivery": delivery_ms },
         });
@@ -232,7 +235,8 @@ async fn reinstall(app: &App, id: &str, config: Option<Value>, private: Option<S
 /// The data of 1997 know nothing of consent. So that its part in delivery can be seen, every second customer is taken to
 /// have signed up for the shop's news; the others must not be written to.
 async fn consent(app: &App) -> Result<()> {
-    let customers = app.store.customer_ids().await?;
+    let everybody = FactQuery { kinds: Vec::new(), window: Window { start: None, end: LATEST } };
+    let customers: BTreeSet<CustomerId> = app.store.facts(&everybody).await?.customers.into_iter().collect();
     let lines = customers.into_iter().step_by(2).map(|customer| {
         let line = NewConsent {
             purpose: "marketing".into(),

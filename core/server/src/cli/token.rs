@@ -45,7 +45,7 @@ impl Command {
                 output.print(&answer, || secret.clone());
             }
             Self::List { place } => {
-                let tokens = json!({ "items": open(&place).await?.store.tokens().await? });
+                let tokens = json!({ "items": open(&place).await?.store.list_tokens().await? });
                 output.print(&tokens, || {
                     let row = |token| ["id", "role", "label", "created_at", "revoked_at"].map(|field| cell(token, field)).to_vec();
                     let rows: Vec<_> = tokens["items"].as_array().into_iter().flatten().map(row).collect();

@@ -58,10 +58,13 @@ impl FromRequestParts<Arc<Site>> for Principal {
             return Ok(known.clone());
         }
         let secret = bearer_secret(parts)?;
-        let token = site.store.verify_token(secret).await?.ok_or_else(|| {
-            Problem::new(Trouble::Unauthenticated, "the token is not known here or was revoked; ask an admin for another")
+        let (id, role) = site.store.verify_token(secret).await?.ok_or_else(|| {
+            Problem::new(
+                Trouble::Unauthenticated,
+                "the token is not known here or was revoked; ask an admin for another",
+            )
         })?;
-        let principal = Self::bearer(token.id, token.role);
+        let principal = Self::bearer(id, role);
         parts.extensions.insert(principal.clone());
         Ok(principal)
     }
@@ -152,7 +155,8 @@ mod tests {
     use axum::http::Request;
 
     fn secret_of(header: &str) -> Option<String> {
-        let (parts, ()) = Request::builder().header(AUTHORIZATION, header).body(()).expect("a request").into_parts();
+        let (parts, ()) =
+            Request::builder().header(AUTHORIZATION, header).body(()).expect("a request").into_parts();
         bearer_secret(&parts).ok().map(str::to_owned)
     }
 

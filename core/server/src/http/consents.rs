@@ -12,9 +12,10 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::auth::{Needs, Reader, Writer};
-use super::input::{Input, Target};
+use super::body::Input;
 use super::page::{Listing, NoFilter, Page, PageParams};
 use super::problem::Problem;
+use super::query::Target;
 use super::{Site, audit, customers};
 
 pub(super) fn routes() -> OpenApiRouter<Arc<Site>> {
@@ -34,7 +35,7 @@ async fn ledger(
     listing: Listing<NoFilter, ConsentId>,
 ) -> Result<Json<Page<Consent>>, Problem> {
     let customer = customers::find(&site, id).await?;
-    let mut lines = site.store.consents(customer.id).await?;
+    let mut lines = site.store.consent_ledger(customer.id).await?;
     lines.sort_by_key(|line| std::cmp::Reverse(line.id));
     lines.retain(|line| listing.after.is_none_or(|after| line.id < after));
     Ok(Json(listing.page(lines, |line| line.id)))
@@ -59,6 +60,6 @@ async fn record(
         ("channel_kind", json!(consent.channel_kind)),
         ("state", json!(consent.state)),
     ];
-    audit::record(&site, &who, "consent.recorded", customers::subject(consent.customer), details).await?;
+    audit::record(&site, &who, "consent.recorded", customers::subject(consent.customer), details).await;
     Ok((StatusCode::CREATED, Json(consent)))
 }

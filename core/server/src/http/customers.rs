@@ -10,15 +10,17 @@ use axum::http::header::LOCATION;
 use axum::response::IntoResponse;
 use regard_model::customer::{CustomerChange, NewCustomer};
 use regard_model::{Attributes, Customer, CustomerId, CustomerKind, Identifier, LifecycleStage};
+use regard_store::CustomerFilter as StoredFilter;
 use serde::Deserialize;
 use serde_json::json;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::auth::{Needs, Reader, Writer};
-use super::input::{Input, Target};
+use super::body::Input;
 use super::page::{Listing, Page, PageParams};
 use super::problem::Problem;
+use super::query::Target;
 use super::{Site, audit};
 
 /// Source of customers that a caller adds without naming one.
@@ -85,13 +87,13 @@ struct ChangeInput {
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 struct CustomerFilter {
-    /// Part of a name or of an identifier's value, in any case.
+    /// Part of a name in any case, or the whole value of an identifier.
     q: Option<String>,
     /// Exactly this identifier, as `scheme:value`, such as `email:ada@example.com`.
     identifier: Option<String>,
 }
 
-/// Customers, newest first, as seen after all merges.
+/// Customers, the longest known first, as seen after all merges.
 #[utoipa::path(
     get, path = "/customers", tag = "customers", operation_id = "listCustomers",
     params(CustomerFilter, PageParams),
@@ -102,19 +104,11 @@ async fn list(
     State(site): State<Arc<Site>>,
     listing: Listing<CustomerFilter, CustomerId>,
 ) -> Result<Json<Page<Customer>>, Problem> {
-    let CustomerFilter { q, identifier } = &listing.filter;
-    let identifier = identifier.as_deref().map(Identifier::parse).transpose()?;
-    let customers = match identifier {
-        // An identifier names one customer at most, so there is nothing to page through.
-        Some(identifier) => site
-            .store
-            .customer_by_identifier(&identifier)
-            .await?
-            .into_iter()
-            .filter(|found| listing.after.is_none() && matches(found, q.as_deref()))
-            .collect(),
-        None => site.store.customers(q.as_deref(), listing.after, listing.probe()).await?,
+    let filter = StoredFilter {
+        text: listing.filter.q.clone(),
+        identifier: listing.filter.identifier.as_deref().map(Identifier::parse).transpose()?,
     };
+    let customers = site.store.list_customers(&filter, listing.after, listing.probe()).await?;
     Ok(Json(listing.page(customers, |customer| customer.id)))
 }
 
@@ -143,7 +137,7 @@ async fn create(
     };
     let customer = site.store.create_customer(new.checked()?).await?;
     site.pipeline.wake();
-    audit::record(&site, &who, "customer.created", subject(customer.id), []).await?;
+    audit::record(&site, &who, "customer.created", subject(customer.id), []).await;
     let location = format!("/api/v1/customers/{}", customer.id);
     Ok((StatusCode::CREATED, [(LOCATION, location)], Json(customer)))
 }
@@ -191,13 +185,13 @@ async fn change(
     };
     let customer = site.store.change_customer(id, change.checked()?).await?;
     site.pipeline.wake();
-    audit::record(&site, &who, "customer.changed", subject(customer.id), [("fields", json!(changed))]).await?;
+    audit::record(&site, &who, "customer.changed", subject(customer.id), [("fields", json!(changed))]).await;
     Ok(Json(customer))
 }
 
 /// The customer that `id` is read as.
 pub(super) async fn find(site: &Site, id: CustomerId) -> Result<Customer, Problem> {
-    site.store.customer(id).await?.ok_or_else(|| Problem::not_found("customer", id))
+    site.store.find_customer(id).await?.ok_or_else(|| Problem::not_found("customer", id))
 }
 
 /// How the audit log names a customer.
@@ -216,9 +210,4 @@ fn changed_fields(input: &ChangeInput) -> Vec<&'static str> {
         ("identifiers", !input.identifiers.is_empty()),
     ];
     touched.into_iter().filter(|(_, is_touched)| *is_touched).map(|(name, _)| name).collect()
-}
-
-fn matches(customer: &Customer, q: Option<&str>) -> bool {
-    let Some(q) = q.map(str::to_lowercase) else { return true };
-    customer.name.to_lowercase().contains(&q) || customer.identifiers.iter().any(|known| known.value.contains(&q))
 }

@@ -7,11 +7,14 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use axum::body::Body;
-use axum::extract::{FromRequestParts as _, Request, State};
+use axum::extract::{FromRequestParts as _, MatchedPath, Request, State};
 use axum::http::header::{CONTENT_TYPE, HeaderName, HeaderValue, LOCATION};
+use axum::http::request::Parts;
 use axum::http::{HeaderMap, Method, StatusCode};
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use parking_lot::Mutex;
 use regard_model::outbox::KEY_BYTES_MAX;
 use serde::{Deserialize, Serialize};
@@ -19,12 +22,12 @@ use sha2::{Digest as _, Sha256};
 
 use super::Site;
 use super::auth::Principal;
-use super::input::read_body;
+use super::body::{BODY_BYTES_MAX, read_body};
 use super::plugins::PLUGIN_BODY_BYTES_MAX;
 use super::problem::{Problem, Trouble};
 
 /// Carries the key.
-const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
+pub(super) const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 /// Tells a caller that nothing was done this time.
 const REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
 
@@ -72,12 +75,12 @@ async fn serve_once(site: &Arc<Site>, request: Request, next: Next) -> Result<Re
     let key = read_key(request.headers())?;
     let (mut parts, body) = request.into_parts();
     let caller = Principal::from_request_parts(&mut parts, site).await?;
-    let body = read_body(body, PLUGIN_BODY_BYTES_MAX).await?;
+    let body = read_body(body, body_limit(&parts)).await?;
     let mut hash = Sha256::new();
     hash.update(parts.uri.to_string());
     hash.update([0]);
     hash.update(&body);
-    let digest = format!("{:x}", hash.finalize());
+    let digest = URL_SAFE_NO_PAD.encode(hash.finalize());
 
     let Some(_claim) = site.in_flight.claim(caller.actor(), &key) else {
         return Err(Problem::new(
@@ -85,7 +88,7 @@ async fn serve_once(site: &Arc<Site>, request: Request, next: Next) -> Result<Re
             "a request with this Idempotency-Key is being served right now; wait for its answer",
         ));
     };
-    if let Some(kept) = site.store.idempotency_get(caller.actor(), &key).await? {
+    if let Some(kept) = site.store.find_answer(caller.actor(), &key).await? {
         if kept.request_digest != digest {
             return Err(Problem::new(
                 Trouble::KeyReused,
@@ -101,12 +104,20 @@ async fn serve_once(site: &Arc<Site>, request: Request, next: Next) -> Result<Re
     keep(site, caller.actor(), &key, &digest, response).await
 }
 
+/// The handler's own limit still holds; this one only keeps a caller from filling the memory before it does.
+fn body_limit(parts: &Parts) -> usize {
+    let route = parts.extensions.get::<MatchedPath>().map_or("", MatchedPath::as_str);
+    if route.ends_with("/plugins") { PLUGIN_BODY_BYTES_MAX } else { BODY_BYTES_MAX }
+}
+
 fn read_key(headers: &HeaderMap) -> Result<String, Problem> {
     let key = headers.get(IDEMPOTENCY_KEY).and_then(|value| value.to_str().ok()).unwrap_or_default().trim();
     if (1..=KEY_BYTES_MAX).contains(&key.len()) {
         return Ok(key.to_owned());
     }
-    let told = format!("the header Idempotency-Key has 1 to {KEY_BYTES_MAX} visible ASCII characters, such as a UUID");
+    let told = format!(
+        "the header Idempotency-Key has 1 to {KEY_BYTES_MAX} visible ASCII characters, such as a UUID"
+    );
     Err(Problem::new(Trouble::Malformed, told))
 }
 
@@ -135,7 +146,8 @@ async fn keep(
 ) -> Result<Response, Problem> {
     let (parts, body) = response.into_parts();
     let body = axum::body::to_bytes(body, usize::MAX).await.map_err(Problem::internal)?;
-    let text = |name: HeaderName| parts.headers.get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
+    let text =
+        |name: HeaderName| parts.headers.get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
     let kept = Kept {
         content_type: text(CONTENT_TYPE),
         location: text(LOCATION),
@@ -144,7 +156,7 @@ async fn keep(
     };
     let kept = serde_json::to_vec(&kept).map_err(Problem::internal)?;
     // The request took effect; failing it now because its answer could not be kept would only make it worse.
-    if let Err(error) = site.store.idempotency_put(actor, key, digest, parts.status.as_u16(), kept).await {
+    if let Err(error) = site.store.remember_answer(actor, key, digest, parts.status.as_u16(), &kept).await {
         tracing::error!(%error, key, "the answer under an idempotency key could not be kept");
     }
     Ok(Response::from_parts(parts, Body::from(body)))

@@ -7,7 +7,6 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::http::header::LOCATION;
 use axum::response::IntoResponse;
-use regard_model::invalid::check_text;
 use regard_model::{Attributes, CustomerId, Merge, MergeId};
 use serde::Deserialize;
 use serde_json::json;
@@ -15,12 +14,10 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::auth::{Needs, Reader, Writer};
-use super::input::{Input, Target};
+use super::body::Input;
 use super::problem::Problem;
+use super::query::Target;
 use super::{Site, audit, customers};
-
-/// Longest reason, in bytes.
-const REASON_BYTES_MAX: usize = 512;
 
 pub(super) fn routes() -> OpenApiRouter<Arc<Site>> {
     OpenApiRouter::new().routes(routes!(merge)).routes(routes!(get)).routes(routes!(undo))
@@ -58,12 +55,11 @@ async fn merge(
     Target(from): Target<CustomerId>,
     Input(input): Input<MergeInput>,
 ) -> Result<impl IntoResponse, Problem> {
-    check_text("reason", &input.reason, REASON_BYTES_MAX)?;
-    let evidence = input.evidence.checked().map_err(|invalid| invalid.within("evidence"))?;
-    let merge = site.store.merge(from, input.into, &input.reason, evidence, who.actor()).await?;
+    let merge =
+        site.store.merge_customers(from, input.into, &input.reason, input.evidence, who.actor()).await?;
     site.pipeline.wake();
     let details = [("merge", json!(merge.id)), ("into", json!(merge.into))];
-    audit::record(&site, &who, "customer.merged", customers::subject(merge.from), details).await?;
+    audit::record(&site, &who, "customer.merged", customers::subject(merge.from), details).await;
     let location = format!("/api/v1/merges/{}", merge.id);
     Ok((StatusCode::CREATED, [(LOCATION, location)], Json(merge)))
 }
@@ -79,7 +75,7 @@ async fn get(
     State(site): State<Arc<Site>>,
     Target(id): Target<MergeId>,
 ) -> Result<Json<Merge>, Problem> {
-    site.store.get_merge(id).await?.map(Json).ok_or_else(|| Problem::not_found("merge", id))
+    site.store.find_merge(id).await?.map(Json).ok_or_else(|| Problem::not_found("merge", id))
 }
 
 /// Undoes a merge: both customers are again what they were.
@@ -99,6 +95,6 @@ async fn undo(
     let merge = site.store.undo_merge(id).await?;
     site.pipeline.wake();
     let details = [("merge", json!(merge.id)), ("into", json!(merge.into))];
-    audit::record(&site, &who, "customer.unmerged", customers::subject(merge.from), details).await?;
+    audit::record(&site, &who, "customer.unmerged", customers::subject(merge.from), details).await;
     Ok(Json(merge))
 }

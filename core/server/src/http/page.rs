@@ -3,7 +3,7 @@
 //! A cursor is opaque. It carries the list and a digest of the filter that it was made for, because going on in
 //! another list, or in the same one with another filter, would silently leave things out.
 
-use axum::extract::{FromRequestParts, MatchedPath, OriginalUri};
+use axum::extract::{FromRequestParts, MatchedPath};
 use axum::http::request::Parts;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -11,8 +11,8 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
-use super::input::{query_pairs, read_pairs};
 use super::problem::{Problem, Trouble, echo};
+use super::query::{query_pairs, read_pairs};
 
 /// Items on a page when the caller does not say.
 const LIMIT_DEFAULT: usize = 50;
@@ -70,8 +70,8 @@ struct Cursor<P> {
 
 impl<F, P: Serialize> Listing<F, P> {
     /// How many items to ask for: one more than wanted, so that the last page is known as such.
-    pub const fn probe(&self) -> usize {
-        self.limit + 1
+    pub const fn probe(&self) -> u64 {
+        self.limit as u64 + 1
     }
 
     /// Makes the page from what [`Listing::probe`] asked for; `position` tells where an item stands.
@@ -99,12 +99,11 @@ where
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
         let list = parts.extensions.get::<MatchedPath>().map_or("", MatchedPath::as_str).to_owned();
-        let uri = parts.extensions.get::<OriginalUri>().map_or(&parts.uri, |original| &original.0);
-        let mut pairs = query_pairs(uri)?;
+        let mut pairs = query_pairs(&parts.uri)?;
         let limit = take(&mut pairs, "limit").map_or(Ok(LIMIT_DEFAULT), |text| read_limit(&text))?;
         let cursor = take(&mut pairs, "cursor");
         pairs.sort();
-        let digest = digest(uri.path(), &pairs);
+        let digest = digest(parts.uri.path(), &pairs);
         let after = cursor.map(|text| read_cursor(&text, &list, &digest)).transpose()?;
         Ok(Self { filter: read_pairs(pairs)?, limit, after, list, digest })
     }
@@ -124,22 +123,30 @@ fn read_limit(text: &str) -> Result<usize, Problem> {
 
 fn read_cursor<P: DeserializeOwned>(text: &str, list: &str, digest: &str) -> Result<P, Problem> {
     let refused = |told: String| Problem::new(Trouble::Malformed, told.clone()).at("cursor", told);
-    let unknown = || refused("this is no cursor; give the next_cursor of the page before, or leave it out".into());
+    let unknown =
+        || refused("this is no cursor; give the next_cursor of the page before, or leave it out".into());
     let json = URL_SAFE_NO_PAD.decode(text).map_err(|_| unknown())?;
     // The list is looked at first: the position of another list need not even be readable as one of this list.
     let cursor: Cursor<serde_json::Value> = serde_json::from_slice(&json).map_err(|_| unknown())?;
     if cursor.list != list {
-        return Err(refused(format!("this cursor belongs to the list {}, not to {list}", echo(&cursor.list))));
+        return Err(refused(format!(
+            "this cursor belongs to the list {}, not to {list}",
+            echo(&cursor.list)
+        )));
     }
     if cursor.filter != digest {
-        return Err(refused("this cursor was made for another filter; repeat that filter, or leave the cursor out".into()));
+        return Err(refused(
+            "this cursor was made for another filter; repeat that filter, or leave the cursor out".into(),
+        ));
     }
     serde_json::from_value(cursor.at).map_err(|_| unknown())
 }
 
 fn digest(path: &str, filter: &[(String, String)]) -> String {
     let mut hash = Sha256::new();
-    for part in [path].into_iter().chain(filter.iter().flat_map(|(name, value)| [name.as_str(), value.as_str()])) {
+    for part in
+        [path].into_iter().chain(filter.iter().flat_map(|(name, value)| [name.as_str(), value.as_str()]))
+    {
         hash.update(part.len().to_le_bytes());
         hash.update(part);
     }

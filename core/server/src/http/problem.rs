@@ -2,6 +2,9 @@
 //!
 //! A problem has an outside and an inside. The outside is the document; it names what is wrong, where, and how to
 //! mend it. The inside is what the driver or the guest said; it is only logged, together with the request's id.
+//! [`causes`] tells which failure of store, plugin or evaluation becomes which problem.
+
+mod causes;
 
 use std::borrow::Cow;
 use std::time::Duration;
@@ -9,16 +12,10 @@ use std::time::Duration;
 use axum::http::header::{CONTENT_TYPE, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::http::{Method, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
-use regard_engine::pipeline::WebhookError;
-use regard_engine::{Fault, PluginError, StoreError};
-use regard_model::Invalid;
-use regard_warehouse::EvaluateError;
 use serde::Serialize;
 
 /// Media type of a problem document.
 pub const PROBLEM_JSON: &str = "application/problem+json";
-/// When to try again after the database was not reachable, in seconds: a failover takes about as long.
-const RETRY_AFTER_S: u64 = 1;
 /// Longest piece of a caller's own text that is shown back, in characters.
 const ECHO_CHARS_MAX: usize = 64;
 
@@ -74,9 +71,11 @@ impl Trouble {
                 ("unsupported-media-type", "The format is not taken here", StatusCode::UNSUPPORTED_MEDIA_TYPE)
             }
             Self::Invalid => ("invalid", "The request breaks a rule", StatusCode::UNPROCESSABLE_ENTITY),
-            Self::KeyReused => {
-                ("idempotency-key-reused", "The key belongs to another request", StatusCode::UNPROCESSABLE_ENTITY)
-            }
+            Self::KeyReused => (
+                "idempotency-key-reused",
+                "The key belongs to another request",
+                StatusCode::UNPROCESSABLE_ENTITY,
+            ),
             Self::Throttled => ("throttled", "Too many requests", StatusCode::TOO_MANY_REQUESTS),
             Self::Internal => ("internal", "The server failed", StatusCode::INTERNAL_SERVER_ERROR),
             Self::PluginFailed => ("plugin-failed", "A plugin failed", StatusCode::BAD_GATEWAY),
@@ -135,7 +134,8 @@ impl Problem {
 
     /// A defect here: the caller learns only that there is one.
     pub fn internal(inside: impl std::fmt::Display) -> Self {
-        Self::new(Trouble::Internal, "the server failed; its log tells more under this request's id").inside(inside)
+        Self::new(Trouble::Internal, "the server failed; its log tells more under this request's id")
+            .inside(inside)
     }
 
     /// Nothing called `name` is there.
@@ -199,89 +199,7 @@ impl IntoResponse for Problem {
     }
 }
 
-impl From<Invalid> for Problem {
-    fn from(invalid: Invalid) -> Self {
-        let pointer = pointer(&invalid.field);
-        Self::new(Trouble::Invalid, invalid.to_string()).at(pointer, invalid.reason)
-    }
-}
-
-impl From<StoreError> for Problem {
-    fn from(error: StoreError) -> Self {
-        match error {
-            StoreError::Unavailable { .. } => Self::new(
-                Trouble::Unavailable,
-                "the database is busy or cannot be reached; nothing was stored, so try again in a moment",
-            )
-            .retry_after(Duration::from_secs(RETRY_AFTER_S))
-            .inside(error),
-            StoreError::Conflict(what) => Self::new(Trouble::Conflict, what),
-            StoreError::NotFound(what) => Self::new(Trouble::NotFound, format!("there is no {what}")),
-            StoreError::Invalid(invalid) => invalid.into(),
-            StoreError::Damaged { .. } => Self::internal(error),
-        }
-    }
-}
-
-impl From<PluginError> for Problem {
-    fn from(error: PluginError) -> Self {
-        let PluginError { plugin, capability, call, fault, message, retry_after } = &error;
-        let told = format!("{plugin}: {capability}.{call} failed: {}: {message}", fault.as_str());
-        let problem = match fault {
-            Fault::Invalid | Fault::Unsupported => Self::new(Trouble::Invalid, told),
-            Fault::Denied => Self::new(Trouble::Forbidden, told),
-            Fault::NotFound => Self::new(Trouble::NotFound, told),
-            Fault::Conflict => Self::new(Trouble::Conflict, told),
-            Fault::Throttled => Self::new(Trouble::Throttled, told),
-            Fault::Unavailable | Fault::OutOfService => Self::new(Trouble::Unavailable, told),
-            Fault::Failed => Self::new(Trouble::PluginFailed, told),
-            // What a guest says while it breaks is a stack trace of somebody else's code.
-            Fault::Timeout | Fault::Memory | Fault::Exhausted | Fault::Trap => Self::new(
-                Trouble::PluginFailed,
-                format!("{plugin}: {capability}.{call} failed: {}", fault.as_str()),
-            )
-            .inside(&error),
-        };
-        Self { retry_after: *retry_after, ..problem }
-    }
-}
-
-impl From<EvaluateError> for Problem {
-    fn from(error: EvaluateError) -> Self {
-        match error {
-            EvaluateError::UnknownMetric { .. } => Self::new(Trouble::NotFound, error.to_string()),
-            EvaluateError::EmptyWindow { .. } => {
-                let told = error.to_string();
-                Self::new(Trouble::Invalid, told.clone()).at("/until", told)
-            }
-            EvaluateError::Column(_) => Self::new(Trouble::PluginFailed, error.to_string()),
-            EvaluateError::Plugin(error) => error.into(),
-            EvaluateError::Store(error) => error.into(),
-        }
-    }
-}
-
-impl From<WebhookError> for Problem {
-    fn from(error: WebhookError) -> Self {
-        match error {
-            // A wrong signature: whoever calls is not the provider that the channel knows.
-            WebhookError::Plugin(error) if error.fault == Fault::Denied => {
-                Self::new(Trouble::Unauthenticated, format!("the connector refused the call: {}", error.message))
-            }
-            WebhookError::Plugin(error) if error.fault == Fault::Invalid => {
-                Self::new(Trouble::Malformed, format!("the connector cannot read the call: {}", error.message))
-            }
-            WebhookError::Plugin(error) => error.into(),
-            WebhookError::Invalid { at, invalid } => {
-                let pointer = format!("/{at}{}", pointer(&invalid.field));
-                Self::new(Trouble::Malformed, format!("item {at} of the call: {invalid}")).at(pointer, invalid.reason)
-            }
-            WebhookError::Store(error) => error.into(),
-        }
-    }
-}
-
-/// The path of an [`Invalid`] as a JSON pointer: `amount.currency` is `/amount/currency`.
+/// The path of an [`Invalid`](regard_model::Invalid) as a JSON pointer: `amount.currency` is `/amount/currency`.
 pub fn pointer(field: &str) -> String {
     if field.is_empty() {
         return String::new();
@@ -328,17 +246,6 @@ mod tests {
         assert_eq!(pointer(""), "");
         assert_eq!(pointer("amount.currency"), "/amount/currency");
         assert_eq!(pointer("attributes.a/b~c"), "/attributes/a~1b~0c");
-    }
-
-    #[test]
-    fn what_is_inside_stays_inside() {
-        let error = StoreError::Unavailable { during: "append interactions", why: "password=secret".into() };
-        let problem = Problem::from(error);
-        assert!(!problem.detail.contains("secret"));
-        let response = problem.into_response();
-        assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
-        assert_eq!(response.headers()[RETRY_AFTER], "1");
-        assert_eq!(response.headers()[CONTENT_TYPE], PROBLEM_JSON);
     }
 
     #[test]

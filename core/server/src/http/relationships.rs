@@ -12,9 +12,10 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::auth::{Needs, Reader, Writer};
-use super::input::{Input, Target};
+use super::body::Input;
 use super::page::{Listing, NoFilter, Page, PageParams};
-use super::problem::Problem;
+use super::problem::{Problem, Trouble, echo};
+use super::query::Target;
 use super::{Site, audit, customers};
 
 pub(super) fn routes() -> OpenApiRouter<Arc<Site>> {
@@ -45,7 +46,7 @@ async fn list(
     listing: Listing<NoFilter, (CustomerId, String, CustomerId)>,
 ) -> Result<Json<Page<Relationship>>, Problem> {
     let position = |tie: &Relationship| (tie.from, tie.kind.clone(), tie.to);
-    let mut ties = site.store.relationships(id).await?;
+    let mut ties = site.store.list_relationships(customers::find(&site, id).await?.id).await?;
     ties.sort_by_key(position);
     ties.retain(|tie| listing.after.as_ref().is_none_or(|after| position(tie) > *after));
     Ok(Json(listing.page(ties, position)))
@@ -66,7 +67,7 @@ async fn add(
 ) -> Result<(StatusCode, Json<Relationship>), Problem> {
     let tie = site.store.add_relationship(id, &input.kind, input.to).await?;
     let details = [("kind", json!(tie.kind)), ("to", json!(tie.to))];
-    audit::record(&site, &who, "relationship.added", customers::subject(tie.from), details).await?;
+    audit::record(&site, &who, "relationship.added", customers::subject(tie.from), details).await;
     Ok((StatusCode::CREATED, Json(tie)))
 }
 
@@ -85,8 +86,10 @@ async fn remove(
     State(site): State<Arc<Site>>,
     Target((id, kind, to)): Target<(CustomerId, String, CustomerId)>,
 ) -> Result<StatusCode, Problem> {
-    site.store.remove_relationship(id, &kind, to).await?;
+    if !site.store.remove_relationship(id, &kind, to).await? {
+        return Err(Problem::new(Trouble::NotFound, format!("{id} has no tie `{}` to {to}", echo(&kind))));
+    }
     let details = [("kind", json!(kind)), ("to", json!(to))];
-    audit::record(&site, &who, "relationship.removed", customers::subject(id), details).await?;
+    audit::record(&site, &who, "relationship.removed", customers::subject(id), details).await;
     Ok(StatusCode::NO_CONTENT)
 }

@@ -88,8 +88,17 @@ impl Telemetry {
             Family::new_with_constructor(|| Histogram::new(LATENCY_BOUNDS_S));
         let interactions = Family::default();
         registry.register("http_requests", "Requests by route and status", answers.clone());
-        registry.register_with_unit("http_request_duration", "Time to the answer", Unit::Seconds, latency.clone());
-        registry.register("interactions", "Interactions handed in over HTTP, by outcome", interactions.clone());
+        registry.register_with_unit(
+            "http_request_duration",
+            "Time to the answer",
+            Unit::Seconds,
+            latency.clone(),
+        );
+        registry.register(
+            "interactions",
+            "Interactions handed in over HTTP, by outcome",
+            interactions.clone(),
+        );
         Self { registry, answers, latency, interactions }
     }
 
@@ -108,7 +117,11 @@ impl Telemetry {
         }
     }
 
-    fn encode(&self, outbox: &[(OutboxState, u64)], plugins: &[PluginStats]) -> Result<String, std::fmt::Error> {
+    fn encode(
+        &self,
+        outbox: &[(OutboxState, u64)],
+        plugins: &[PluginStats],
+    ) -> Result<String, std::fmt::Error> {
         let mut text = String::new();
         encode_registry(&mut text, &self.registry)?;
         encode_registry(&mut text, &asked(outbox, plugins))?;
@@ -123,7 +136,9 @@ fn asked(outbox: &[(OutboxState, u64)], plugins: &[PluginStats]) -> Registry {
     let entries: Family<StateLabels, Gauge> = Family::default();
     for state in OutboxState::ALL {
         let count = outbox.iter().find(|(known, _)| *known == state).map_or(0, |(_, count)| *count);
-        entries.get_or_create(&StateLabels { state: state.as_str() }).set(i64::try_from(count).unwrap_or(i64::MAX));
+        entries
+            .get_or_create(&StateLabels { state: state.as_str() })
+            .set(i64::try_from(count).unwrap_or(i64::MAX));
     }
     let calls: Family<PluginLabels, Counter> = Family::default();
     let seconds: Family<PluginLabels, Counter<f64, AtomicU64>> = Family::default();
@@ -153,7 +168,7 @@ fn asked(outbox: &[(OutboxState, u64)], plugins: &[PluginStats]) -> Registry {
     responses((status = 200, description = "The measurements", body = String, content_type = "application/openmetrics-text")),
 )]
 pub async fn scrape(_: Needs<Observer>, State(site): State<Arc<Site>>) -> Result<impl IntoResponse, Problem> {
-    let outbox = site.store.outbox_counts().await?;
+    let outbox = site.store.count_outbox().await?;
     let text = site.telemetry.encode(&outbox, &site.host.stats()).map_err(Problem::internal)?;
     Ok(([(CONTENT_TYPE, OPEN_METRICS)], text))
 }

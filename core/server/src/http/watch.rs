@@ -35,7 +35,8 @@ pub async fn watch(State(site): State<Arc<Site>>, request: Request, next: Next) 
     let span = tracing::info_span!("request", id = id.to_str().unwrap_or_default(), %method, route);
     let answer = async {
         let outcome = AssertUnwindSafe(next.run(request)).catch_unwind().await;
-        let response = outcome.unwrap_or_else(|panic| Problem::internal(panic_text(panic.as_ref())).into_response());
+        let response =
+            outcome.unwrap_or_else(|panic| Problem::internal(panic_text(panic.as_ref())).into_response());
         let (status, elapsed) = (response.status(), begun.elapsed());
         if status.is_server_error() {
             tracing::warn!(status = status.as_u16(), ?elapsed, "answered");

@@ -6,6 +6,7 @@ use regard_engine::import::ImportMark;
 use regard_engine::ports::Appended;
 use regard_engine::inbound::Submission;
 use regard_model::customer::NewCustomer;
+use regard_store::Imported;
 
 use super::rows::RowValue;
 use crate::app::App;
@@ -58,6 +59,16 @@ fn split(rows: Vec<RowValue>) -> (Vec<NewCustomer>, Vec<Submission>) {
         }
     }
     (customers, interactions)
+}
+
+impl From<Imported> for Stored {
+    fn from(outcome: Imported) -> Self {
+        match outcome {
+            Imported::Created(_) | Imported::Updated(_) => Self::Accepted,
+            Imported::Unchanged(_) => Self::Duplicate,
+            Imported::Rejected(invalid) => Self::Rejected(invalid.to_string()),
+        }
+    }
 }
 
 impl From<Appended> for Stored {

@@ -14,7 +14,10 @@ use crate::open::{LAST_POSITION, LOG_LOCK};
 const DURING: &str = "append interactions";
 
 /// Takes the lock under which positions are given out, and sees to it that they are above those in the database.
-pub(crate) async fn take_turn(txn: &mut Transaction<'_, Postgres>, ids: &IdGenerator) -> Result<(), StoreError> {
+pub(crate) async fn take_turn(
+    txn: &mut Transaction<'_, Postgres>,
+    ids: &IdGenerator,
+) -> Result<(), StoreError> {
     let lock = sqlx::query("SELECT pg_advisory_xact_lock($1)").bind(LOG_LOCK);
     lock.execute(&mut **txn).await.during(DURING)?;
     let last: i64 = sqlx::query_scalar(LAST_POSITION).fetch_one(&mut **txn).await.during(DURING)?;
@@ -80,7 +83,10 @@ async fn look_up(txn: &mut Transaction<'_, Postgres>, batch: &[Incoming]) -> Res
         .await?;
         for (place, recorded, root, stage) in holders {
             if let Some(&identifier) = identifiers.get(usize::try_from(place - 1).unwrap_or(usize::MAX)) {
-                known.holders.entry(identifier.clone()).or_insert_with(|| Holder::stored(recorded, root, &stage));
+                known
+                    .holders
+                    .entry(identifier.clone())
+                    .or_insert_with(|| Holder::stored(recorded, root, &stage));
             }
         }
     }
@@ -127,7 +133,8 @@ async fn write(
 
     if !plan.links.is_empty() {
         let values: Vec<&str> = plan.links.iter().map(|(identifier, _)| identifier.value.as_str()).collect();
-        let schemes: Vec<&str> = plan.links.iter().map(|(identifier, _)| identifier.scheme.as_str()).collect();
+        let schemes: Vec<&str> =
+            plan.links.iter().map(|(identifier, _)| identifier.scheme.as_str()).collect();
         let customers: Vec<i64> = plan.links.iter().map(|(_, customer)| customer.as_i64()).collect();
         sqlx::query(
             "INSERT INTO identifier (value, scheme, customer_id, linked_at)
@@ -173,12 +180,14 @@ async fn write(
     if !changed.is_empty() {
         let first = ids.reserve::<()>(now, changed.len()).as_i64();
         let positions: Vec<i64> = (first..).take(changed.len()).collect();
-        sqlx::query("INSERT INTO customer_change (id, customer_id) SELECT * FROM unnest($1::bigint[], $2::bigint[])")
-            .bind(&positions)
-            .bind(&changed)
-            .execute(&mut **txn)
-            .await
-            .during(DURING)?;
+        sqlx::query(
+            "INSERT INTO customer_change (id, customer_id) SELECT * FROM unnest($1::bigint[], $2::bigint[])",
+        )
+        .bind(&positions)
+        .bind(&changed)
+        .execute(&mut **txn)
+        .await
+        .during(DURING)?;
     }
     if plan.rows.is_empty() { Ok(()) } else { insert(txn, plan, at).await }
 }
@@ -189,7 +198,8 @@ async fn insert(txn: &mut Transaction<'_, Postgres>, plan: &Plan, at: i64) -> Re
     let customer: Vec<Option<i64>> = rows.iter().map(|row| row.customer.map(CustomerId::as_i64)).collect();
     let channel: Vec<i64> = rows.iter().map(|row| row.item.channel.as_i64()).collect();
     let occurred_at: Vec<i64> = rows.iter().map(|row| row.item.occurred_at.as_millis()).collect();
-    let amount: Vec<Option<i64>> = rows.iter().map(|row| row.item.amount.map(|amount| amount.minor)).collect();
+    let amount: Vec<Option<i64>> =
+        rows.iter().map(|row| row.item.amount.map(|amount| amount.minor)).collect();
     let currency: Vec<Option<&str>> =
         rows.iter().map(|row| row.item.amount.as_ref().map(|amount| amount.currency.code())).collect();
     let kind: Vec<&str> = rows.iter().map(|row| row.item.kind.as_str()).collect();

@@ -12,6 +12,7 @@ use rusqlite::{OptionalExtension, Transaction, params};
 use super::{Holder, Known, Plan};
 use crate::failure::During;
 use crate::open::LAST_POSITION;
+use crate::sqlite::numbered;
 
 const DURING: &str = "append interactions";
 
@@ -25,7 +26,7 @@ pub(crate) fn take_turn(txn: &Transaction<'_>, ids: &IdGenerator) -> Result<(), 
 /// Stores how far an import has come.
 pub(crate) fn write_mark(txn: &Transaction<'_>, mark: &ImportMark, now: Timestamp) -> Result<(), StoreError> {
     let text = serde_json::to_string(mark).during(DURING)?;
-    txn.prepare_cached(crate::imports::UPSERT)
+    txn.prepare_cached(&numbered(crate::imports::UPSERT))
         .and_then(|mut upsert| upsert.execute(params![mark.key, text, now.as_millis()]))
         .during(DURING)?;
     Ok(())
@@ -106,7 +107,9 @@ fn write(txn: &Transaction<'_>, plan: &Plan, ids: &IdGenerator, now: Timestamp) 
     }
 
     let mut link = txn
-        .prepare_cached("INSERT INTO identifier (value, scheme, customer_id, linked_at) VALUES (?1, ?2, ?3, ?4)")
+        .prepare_cached(
+            "INSERT INTO identifier (value, scheme, customer_id, linked_at) VALUES (?1, ?2, ?3, ?4)",
+        )
         .during(DURING)?;
     for (identifier, customer) in &plan.links {
         link.execute(params![identifier.value, identifier.scheme, customer.as_i64(), at]).during(DURING)?;

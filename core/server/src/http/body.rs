@@ -1,14 +1,11 @@
-//! What a request carries, read strictly: JSON bodies, names in the path, parameters of the query.
+//! Bodies, read strictly.
 //!
 //! Whatever is wrong is named with its place: line and column where the text is no JSON, a JSON pointer where it is
-//! JSON of the wrong form, the parameter's name in a query.
+//! JSON of the wrong form.
 
-use std::ops::Deref;
-
-use axum::extract::{FromRequest, FromRequestParts, OptionalFromRequest, Query, Request};
+use axum::extract::{FromRequest, OptionalFromRequest, Request};
+use axum::http::HeaderMap;
 use axum::http::header::CONTENT_TYPE;
-use axum::http::request::Parts;
-use axum::http::{HeaderMap, Uri};
 use bytes::{Bytes, BytesMut};
 use futures_util::StreamExt as _;
 use serde::de::DeserializeOwned;
@@ -111,7 +108,9 @@ impl BodyFormat {
     /// The answer when a call reads only `taken`.
     pub fn refused(&self, taken: &str) -> Problem {
         let told = match self {
-            Self::Other(none) if none.is_empty() => format!("the header Content-Type is missing; send {taken}"),
+            Self::Other(none) if none.is_empty() => {
+                format!("the header Content-Type is missing; send {taken}")
+            }
             Self::Other(other) => format!("this call does not read `{}`; send {taken}", echo(other)),
             Self::Json => format!("this call does not read JSON; send {taken}"),
             Self::NdJson => format!("this call does not read newline-delimited JSON; send {taken}"),
@@ -123,13 +122,22 @@ impl BodyFormat {
 /// Reads JSON into a `T`; a defect is named with its place.
 pub fn read_json<T: DeserializeOwned>(json: &[u8]) -> Result<T, Problem> {
     check_utf8(json)?;
+    // Serde would also read a structure from a list of its fields in order, which nobody means.
+    if json.trim_ascii_start().first() == Some(&b'[') {
+        serde_json::from_slice::<serde::de::IgnoredAny>(json).map_err(|error| no_json(&error))?;
+        return Err(Problem::new(
+            Trouble::Malformed,
+            "the body is not of the right form: expected an object, not a list",
+        ));
+    }
     let mut reader = serde_json::Deserializer::from_slice(json);
     let value = serde_path_to_error::deserialize(&mut reader).map_err(|error| {
         let pointer = pointer_of(error.path());
         let inner = error.into_inner();
         if inner.is_data() {
             let Flaw { pointer, detail } = flaw(pointer, &inner);
-            Problem::new(Trouble::Malformed, format!("the body is not of the right form: {detail}")).at(pointer, detail)
+            Problem::new(Trouble::Malformed, format!("the body is not of the right form: {detail}"))
+                .at(pointer, detail)
         } else {
             no_json(&inner)
         }
@@ -141,7 +149,10 @@ pub fn read_json<T: DeserializeOwned>(json: &[u8]) -> Result<T, Problem> {
 /// Refuses a body that is not UTF-8, which RFC 8259 asks of JSON.
 pub fn check_utf8(text: &[u8]) -> Result<(), Problem> {
     std::str::from_utf8(text).map(drop).map_err(|error| {
-        Problem::new(Trouble::Malformed, format!("the body is not UTF-8: the byte at {} fits nowhere", error.valid_up_to()))
+        Problem::new(
+            Trouble::Malformed,
+            format!("the body is not UTF-8: the byte at {} fits nowhere", error.valid_up_to()),
+        )
     })
 }
 
@@ -150,13 +161,16 @@ pub fn no_json(error: &serde_json::Error) -> Problem {
     Problem::new(Trouble::Malformed, format!("the body is no JSON: {error}"))
 }
 
-/// A value of the wrong form, with its place. Serde reports an unknown field at the object around it; the pointer that a
-/// caller can use is the field's own.
+/// A value of the wrong form, with its place.
 pub fn flaw(pointer: String, error: &serde_json::Error) -> Flaw {
     let text = error.to_string();
-    let detail = text.split(" at line ").next().unwrap_or_default().to_owned();
-    let unknown = detail.strip_prefix("unknown field `").and_then(|rest| rest.split('`').next());
-    Flaw { pointer: unknown.map_or(pointer.clone(), |name| format!("{pointer}/{}", escape(name))), detail }
+    let detail = text.split(" at line ").next().unwrap_or_default();
+    // Names of our types say nothing to a caller.
+    let detail = match detail.find("expected struct ") {
+        Some(at) => format!("{}expected an object", &detail[..at]),
+        None => detail.replace("expected i64", "expected a whole number"),
+    };
+    Flaw { pointer, detail }
 }
 
 /// The place as a JSON pointer.
@@ -165,63 +179,6 @@ pub fn pointer_of(path: &Path) -> String {
         Segment::Seq { index } => format!("{pointer}/{index}"),
         Segment::Map { key } => format!("{pointer}/{}", escape(key)),
         Segment::Enum { .. } | Segment::Unknown => pointer,
-    })
-}
-
-/// What the path names. A name that cannot be one is a thing that is not there.
-#[derive(Debug)]
-pub struct Target<T>(pub T);
-
-impl<T> Deref for Target<T> {
-    type Target = T;
-
-    fn deref(&self) -> &T {
-        &self.0
-    }
-}
-
-impl<S: Send + Sync, T: DeserializeOwned + Send> FromRequestParts<S> for Target<T> {
-    type Rejection = Problem;
-
-    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
-        match axum::extract::Path::from_request_parts(parts, state).await {
-            Ok(axum::extract::Path(name)) => Ok(Self(name)),
-            Err(rejection) => Err(Problem::new(Trouble::NotFound, echo_rejection(&rejection.body_text()))),
-        }
-    }
-}
-
-fn echo_rejection(text: &str) -> String {
-    let text = text.strip_prefix("Invalid URL: ").unwrap_or(text);
-    text.chars().filter(|c| !c.is_control()).collect()
-}
-
-/// Parameters of a query, each at most once.
-pub fn query_pairs(uri: &Uri) -> Result<Vec<(String, String)>, Problem> {
-    let raw = uri.query().unwrap_or_default();
-    let Query(pairs) = Query::<Vec<(String, String)>>::try_from_uri(uri)
-        .map_err(|why| Problem::new(Trouble::Malformed, format!("the query cannot be read: {why}")))?;
-    // Bytes that are no UTF-8 come out as the replacement character; one that the caller sent itself may stay.
-    let replaced = pairs.iter().any(|(name, value)| name.contains('\u{fffd}') || value.contains('\u{fffd}'));
-    if replaced && !raw.to_ascii_uppercase().contains("%EF%BF%BD") {
-        return Err(Problem::new(Trouble::Malformed, "the query is not UTF-8"));
-    }
-    for (at, (name, _)) in pairs.iter().enumerate() {
-        if pairs[..at].iter().any(|(earlier, _)| earlier == name) {
-            let told = format!("the parameter `{}` is given twice", echo(name));
-            return Err(Problem::new(Trouble::Malformed, told.clone()).at(name, told));
-        }
-    }
-    Ok(pairs)
-}
-
-/// Reads parameters into a `T`, whose fields all read from text; unknown names are refused.
-pub fn read_pairs<T: DeserializeOwned>(pairs: Vec<(String, String)>) -> Result<T, Problem> {
-    let object = pairs.into_iter().map(|(name, value)| (name, serde_json::Value::String(value))).collect();
-    serde_path_to_error::deserialize(serde_json::Value::Object(object)).map_err(|error| {
-        let Flaw { pointer, detail } = flaw(pointer_of(error.path()), error.inner());
-        let name = pointer.trim_start_matches('/').to_owned();
-        Problem::new(Trouble::Malformed, format!("the query parameter `{}`: {detail}", echo(&name))).at(name, detail)
     })
 }
 
@@ -240,14 +197,19 @@ mod tests {
     #[tokio::test]
     async fn defects_are_named_with_their_place() {
         let good = r#"{"channel":"shop","external_id":"1","kind":"order.placed","occurred_at":"1997-01-01""#;
-        let form = told::<Submission>(format!(r#"{good},"amount":{{"minor":"1","currency":"USD"}}}}"#).as_bytes()).await;
+        let form =
+            told::<Submission>(format!(r#"{good},"amount":{{"minor":"1","currency":"USD"}}}}"#).as_bytes())
+                .await;
         assert_eq!(form["errors"][0]["pointer"], "/amount/minor", "{form}");
         let unknown = told::<Submission>(format!(r#"{good},"amount":{{"minus":1}}}}"#).as_bytes()).await;
         assert_eq!(unknown["errors"][0]["pointer"], "/amount/minus", "{unknown}");
         let syntax = told::<Submission>(b"{\n \"channel\": }").await;
         assert!(syntax["detail"].as_str().is_some_and(|text| text.contains("line 2 column 13")), "{syntax}");
         let trailing = told::<Submission>(format!("{good}}} x").as_bytes()).await;
-        assert!(trailing["detail"].as_str().is_some_and(|text| text.contains("trailing characters")), "{trailing}");
+        assert!(
+            trailing["detail"].as_str().is_some_and(|text| text.contains("trailing characters")),
+            "{trailing}"
+        );
         let bytes = told::<Submission>(b"{\"channel\": \"\xff\"}").await;
         assert!(bytes["detail"].as_str().is_some_and(|text| text.contains("not UTF-8")), "{bytes}");
     }
@@ -257,23 +219,5 @@ mod tests {
         let body = axum::body::Body::from(vec![b'x'; 100]);
         assert_eq!(read_body(body, 99).await.expect_err("too large").status(), 413);
         assert!(read_body(axum::body::Body::from(vec![b'x'; 99]), 99).await.is_ok());
-    }
-
-    #[test]
-    fn queries_are_read_strictly() {
-        #[derive(Debug, serde::Deserialize)]
-        #[serde(deny_unknown_fields)]
-        struct Filter {
-            since: Option<regard_model::Timestamp>,
-        }
-        let read = |query: &str| {
-            let uri: Uri = format!("/x?{query}").parse().expect("a path");
-            query_pairs(&uri).and_then(read_pairs::<Filter>)
-        };
-        assert!(read("since=1997-01-01").expect("read").since.is_some());
-        assert!(read("").expect("read").since.is_none());
-        for wrong in ["since=yesterday", "sinc=1997-01-01", "since=1997-01-01&since=1998-01-01", "since=%FF"] {
-            assert!(read(wrong).is_err(), "{wrong}");
-        }
     }
 }

@@ -1,0 +1,83 @@
+//! Plugins as WebAssembly components.
+//!
+//! - `engine`: how guests are compiled and stopped
+//! - `cache`: compiled code on disk
+//! - `check`: exports equal the manifest, imports are within the grants
+//! - `bindings` and `convert`: the contract's types and ours
+//! - `imports`: the host's functions
+//! - `guest`: one instance, and one call of it with its bounds
+//! - `program` and `accumulator`: what the registry calls
+//! - `failure`: what a failed call means
+//!
+//! Invariant: nothing but `regard:core` is linked. A guest has no files, no sockets and no clock but ours.
+
+mod accumulator;
+mod bindings;
+mod cache;
+mod check;
+mod convert;
+mod engine;
+mod failure;
+mod guest;
+mod imports;
+mod program;
+
+use std::sync::Arc;
+
+use tokio::sync::Semaphore;
+use wasmtime::Engine;
+use wasmtime::component::{Component, Linker};
+
+use crate::executor::Executor;
+use crate::package::Package;
+use crate::registry::{HostOptions, LoadError};
+use crate::ticker::Ticker;
+
+use cache::Cache;
+use guest::{Code, State};
+use program::WasmProgram;
+
+/// Loads components.
+pub(crate) struct Wasm {
+    engine: Engine,
+    linker: Linker<State>,
+    cache: Arc<Cache>,
+    executor: Arc<Executor>,
+    ticker: Arc<Ticker>,
+    instances: Arc<Semaphore>,
+}
+
+impl Wasm {
+    /// The engine of all components; its epoch is moved on by the ticker.
+    pub(crate) fn engine(options: &HostOptions) -> anyhow::Result<Engine> {
+        engine::build(options)
+    }
+
+    /// A loader with `engine`.
+    pub(crate) fn new(
+        engine: Engine,
+        options: &HostOptions,
+        executor: Arc<Executor>,
+        ticker: Arc<Ticker>,
+    ) -> anyhow::Result<Self> {
+        let linker = imports::link(&engine)?;
+        let cache = Arc::new(Cache::open(&options.cache_dir, &engine)?);
+        let instances = Arc::new(Semaphore::new(options.instances_max as usize));
+        Ok(Self { engine, linker, cache, executor, ticker, instances })
+    }
+
+    /// Compiles the package's component, or takes it from the cache, and checks it against the manifest.
+    pub(crate) async fn load(&self, package: &Package) -> Result<WasmProgram, LoadError> {
+        let refuse = |problem: String| LoadError::Code { plugin: package.manifest().id.clone(), problem };
+        let (engine, cache, bytes) = (self.engine.clone(), self.cache.clone(), package.entry().to_vec());
+        let compiled = self.executor.block(move || cache.load(&engine, &bytes)).await;
+        let component: Component = compiled.map_err(|failure| refuse(failure.message))?.map_err(refuse)?;
+        check::exports_and_imports(package, &self.engine, &component)?;
+        let pre = self.linker.instantiate_pre(&component).map_err(|why| refuse(format!("{why:#}")))?;
+        let code = Code::new(pre, package.manifest(), self.ticker.clone(), self.instances.clone());
+        let code = code.map_err(|why| {
+            refuse(format!("does not fit contract {}: {why:#}", package.manifest().contract))
+        })?;
+        Ok(WasmProgram::new(Arc::new(code), self.executor.clone()))
+    }
+}

@@ -1,0 +1,263 @@
+//! One instance of a component, and one call of it with its bounds.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use regard_engine::Fault;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use wasmtime::component::{ComponentExportIndex, Instance, InstancePre};
+use wasmtime::{ResourceLimiter, Store, UpdateDeadline};
+
+use super::bindings::connector::{ConnectorExports, ConnectorExportsIndices};
+use super::bindings::hook::{HookExports, HookExportsIndices};
+use super::bindings::host::regard::core::types;
+use super::bindings::kpi::{KpiExports, KpiExportsIndices};
+use super::bindings::lifecycle::LifecycleExportsIndices;
+use super::convert;
+use super::engine::{
+    MEMORIES_PER_INSTANCE_MAX, MODULES_PER_INSTANCE_MAX, TABLE_ELEMENTS_MAX, TABLES_PER_INSTANCE_MAX,
+};
+use super::failure::classify;
+use crate::call::{CallContext, Role};
+use crate::limits::LimitHit;
+use crate::manifest::{Capability, Manifest};
+use crate::runtime::Failure;
+use crate::ticker::{TICK, Ticker};
+
+/// The interface whose `update` is called past the generated bindings.
+const EVALUATOR: &str = "regard:kpi/evaluator@0.1.0";
+/// That function.
+const UPDATE: &str = "[method]accumulator.update";
+
+/// A component that is linked and ready to be instantiated.
+pub(super) struct Code {
+    pre: InstancePre<State>,
+    lifecycle: LifecycleExportsIndices,
+    connector: Option<ConnectorExportsIndices>,
+    hook: Option<HookExportsIndices>,
+    kpi: Option<KpiExportsIndices>,
+    update: Option<ComponentExportIndex>,
+    ticker: Arc<Ticker>,
+    instances: Arc<Semaphore>,
+}
+
+/// What lives beside a guest in its store.
+pub(crate) struct State {
+    /// The call that is under way.
+    pub(super) call: CallContext,
+    memory_bytes: u64,
+    ticks: u64,
+    ticks_max: u64,
+}
+
+/// An instance.
+pub(super) struct Guest {
+    pub(super) store: Store<State>,
+    pub(super) instance: Instance,
+    pub(super) code: Arc<Code>,
+    // Given back last, when the instance's slot in the pool is free again.
+    _permit: OwnedSemaphorePermit,
+}
+
+impl Code {
+    /// Looks the exports of the manifest's capabilities up.
+    pub(super) fn new(
+        pre: InstancePre<State>,
+        manifest: &Manifest,
+        ticker: Arc<Ticker>,
+        instances: Arc<Semaphore>,
+    ) -> wasmtime::Result<Self> {
+        let can = |capability| manifest.can(capability).then_some(());
+        let update = can(Capability::Kpi).and_then(|()| {
+            let component = pre.component();
+            let evaluator = component.get_export_index(None, EVALUATOR)?;
+            component.get_export_index(Some(&evaluator), UPDATE)
+        });
+        Ok(Self {
+            lifecycle: LifecycleExportsIndices::new(&pre)?,
+            connector: can(Capability::Connector).map(|()| ConnectorExportsIndices::new(&pre)).transpose()?,
+            hook: can(Capability::Hook).map(|()| HookExportsIndices::new(&pre)).transpose()?,
+            kpi: can(Capability::Kpi).map(|()| KpiExportsIndices::new(&pre)).transpose()?,
+            update,
+            pre,
+            ticker,
+            instances,
+        })
+    }
+
+    /// The index of the accumulator's `update`.
+    pub(super) fn update(&self) -> wasmtime::Result<&ComponentExportIndex> {
+        self.update.as_ref().ok_or_else(|| wasmtime::Error::msg(format!("{EVALUATOR} has no {UPDATE}")))
+    }
+}
+
+impl Guest {
+    /// A new instance, set up, for `call`.
+    pub(super) async fn new(code: Arc<Code>, call: CallContext) -> Result<Self, Failure> {
+        let waiting = tokio::time::timeout(call.remaining(), code.instances.clone().acquire_owned());
+        let Ok(Ok(permit)) = waiting.await else {
+            return Err(Failure::new(
+                Fault::Throttled,
+                "all instances of plugins were busy for the whole time of the call",
+            ));
+        };
+        let (role, name) = (call.role, call.name);
+        let limits = call.limits;
+        let state = State { call, memory_bytes: 0, ticks: 0, ticks_max: 0 };
+        let mut store = Store::new(code.pre.engine(), state);
+        store.limiter(|state| state);
+        store.epoch_deadline_callback(|mut context| context.data_mut().tick());
+        store.set_hostcall_fuel(usize::try_from(limits.output_bytes).unwrap_or(usize::MAX));
+        // Set-up counts as part of the first call: it must not make a call take twice its time.
+        store.data_mut().call.role = Role::Lifecycle;
+        store.data_mut().arm();
+        store.set_epoch_deadline(1);
+        let running = code.ticker.run();
+        let deadline = store.data().call.deadline;
+        let built = within(deadline, code.pre.instantiate_async(&mut store)).await;
+        let instance = match built {
+            Ok(instance) => instance,
+            Err(why) => return Err(classify(&why, store.data())),
+        };
+        let mut guest = Self { store, instance, code, _permit: permit };
+        let lifecycle = guest.code.lifecycle.load(&mut guest.store, &guest.instance);
+        let lifecycle = lifecycle.map_err(|why| classify(&why, guest.store.data()))?;
+        let configured = {
+            let work = lifecycle.regard_core_lifecycle().call_configure(&mut guest.store);
+            within(deadline, work).await
+        };
+        drop(running);
+        guest.settle(configured)?.map_err(|error| {
+            let mut failure = convert::failure(error);
+            failure.message = format!("set-up: {}", failure.message);
+            failure
+        })?;
+        let state = guest.store.data_mut();
+        (state.call.role, state.call.name) = (role, name);
+        Ok(guest)
+    }
+
+    /// The connector's functions.
+    pub(super) fn connector(&mut self) -> Result<ConnectorExports, Failure> {
+        let indices = self.code.connector.as_ref().ok_or_else(not_exported)?;
+        indices.load(&mut self.store, &self.instance).map_err(|why| classify(&why, self.store.data()))
+    }
+
+    /// The hook's functions.
+    pub(super) fn hook(&mut self) -> Result<HookExports, Failure> {
+        let indices = self.code.hook.as_ref().ok_or_else(not_exported)?;
+        indices.load(&mut self.store, &self.instance).map_err(|why| classify(&why, self.store.data()))
+    }
+
+    /// The evaluator's functions.
+    pub(super) fn kpi(&mut self) -> Result<KpiExports, Failure> {
+        let indices = self.code.kpi.as_ref().ok_or_else(not_exported)?;
+        indices.load(&mut self.store, &self.instance).map_err(|why| classify(&why, self.store.data()))
+    }
+
+    /// Begins another call on this instance.
+    pub(super) fn begin(&mut self, name: &'static str) {
+        let state = self.store.data_mut();
+        state.call.begin(name);
+        state.arm();
+        self.store.set_epoch_deadline(1);
+    }
+
+    /// Runs `work`, a call of this guest, until its deadline, with the clock going.
+    pub(super) fn clock(&self) -> (Instant, crate::ticker::Running) {
+        (self.store.data().call.deadline, self.code.ticker.run())
+    }
+
+    /// What a call's end means. The memory that the instance has by now is counted.
+    pub(super) fn settle<T>(&self, ended: wasmtime::Result<T>) -> Result<T, Failure> {
+        let state = self.store.data();
+        state.call.scope.counters.memory(state.memory_bytes);
+        ended.map_err(|why| classify(&why, state))
+    }
+
+    /// The same for a function of the contract that reports errors.
+    pub(super) fn settle_reported<T>(
+        &self,
+        ended: wasmtime::Result<Result<T, types::Error>>,
+    ) -> Result<T, Failure> {
+        self.settle(ended)?.map_err(convert::failure)
+    }
+}
+
+/// Waits for `work` until `deadline`. A guest that computes gives way at every tick, so that this notices.
+pub(super) async fn within<T>(
+    deadline: Instant,
+    work: impl Future<Output = wasmtime::Result<T>>,
+) -> wasmtime::Result<T> {
+    let started = Instant::now();
+    match tokio::time::timeout_at(deadline.into(), work).await {
+        Ok(ended) => ended,
+        Err(_) => Err(wasmtime::Error::new(LimitHit::Wall(deadline.saturating_duration_since(started)))),
+    }
+}
+
+fn not_exported() -> Failure {
+    Failure::new(Fault::Unsupported, "the manifest does not name this capability")
+}
+
+impl State {
+    /// Gives the call that begins its full computing time.
+    fn arm(&mut self) {
+        self.ticks = 0;
+        // One more than fits, since the first tick may come at once.
+        self.ticks_max =
+            u64::try_from(self.call.limits.cpu.as_nanos() / TICK.as_nanos()).unwrap_or(u64::MAX) + 1;
+    }
+
+    /// The guest was found computing at a tick. It gives way to others on its thread, unless it has computed enough.
+    fn tick(&mut self) -> wasmtime::Result<UpdateDeadline> {
+        self.ticks += 1;
+        if self.ticks > self.ticks_max {
+            return Err(wasmtime::Error::new(LimitHit::Cpu(self.call.limits.cpu)));
+        }
+        Ok(UpdateDeadline::Yield(1))
+    }
+}
+
+/// A refused growth ends the call: the message then tells where the memory went, which an allocator's own failure
+/// does not.
+impl ResourceLimiter for State {
+    fn memory_growing(
+        &mut self,
+        current: usize,
+        desired: usize,
+        _maximum: Option<usize>,
+    ) -> wasmtime::Result<bool> {
+        let grown = self.memory_bytes.saturating_sub(current as u64).saturating_add(desired as u64);
+        let most = self.call.limits.memory_bytes;
+        if grown > most {
+            return Err(wasmtime::Error::new(LimitHit::Memory(most)));
+        }
+        self.memory_bytes = grown;
+        Ok(true)
+    }
+
+    fn table_growing(
+        &mut self,
+        _current: usize,
+        desired: usize,
+        _maximum: Option<usize>,
+    ) -> wasmtime::Result<bool> {
+        if desired > TABLE_ELEMENTS_MAX {
+            return Err(wasmtime::Error::new(LimitHit::Memory(self.call.limits.memory_bytes)));
+        }
+        Ok(true)
+    }
+
+    fn instances(&self) -> usize {
+        MODULES_PER_INSTANCE_MAX as usize
+    }
+
+    fn tables(&self) -> usize {
+        TABLES_PER_INSTANCE_MAX as usize
+    }
+
+    fn memories(&self) -> usize {
+        MEMORIES_PER_INSTANCE_MAX as usize
+    }
+}

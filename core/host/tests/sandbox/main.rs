@@ -1,0 +1,12 @@
+//! Proves what the host promises: whatever a plugin does, it is stopped within its bounds, the failure is named, and the
+//! next call works. Every check runs on both runtimes where both can misbehave that way.
+
+mod connectors;
+mod cost;
+mod evaluators;
+mod hostile;
+mod loading;
+mod network;
+mod service;
+mod welcome;
+mod world;

@@ -1,0 +1,232 @@
+//! A small world for plugins: a store in memory, a clock that stands, and a host with tight bounds.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use parking_lot::Mutex;
+use regard_engine::StoreError;
+use regard_engine::ports::{Clock, Event, InteractionFilter, Reads};
+use regard_host::build::{BuildOptions, build_plugin};
+use regard_host::{CallLimits, Grants, Host, HostOptions, OperatorLimits, Package, PluginStatus};
+use regard_model::customer::CustomerKind;
+use regard_model::interaction::Provenance;
+use regard_model::{
+    Attributes, Channel, ChannelId, Customer, CustomerId, Identifier, Interaction, InteractionId,
+    LifecycleStage, Observation, Subject, Timestamp,
+};
+use serde_json::{Value, json};
+
+/// The instant at which the world stands.
+pub const NOW: Timestamp = Timestamp::from_millis(1_764_000_000_000);
+
+/// Both runtimes, for checks that hold for either.
+pub const RUNTIMES: [Runtime; 2] = [Runtime::Wasm, Runtime::Luau];
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Runtime {
+    Wasm,
+    Luau,
+}
+
+/// What the store holds.
+#[derive(Default)]
+pub struct Stored {
+    pub customers: Mutex<BTreeMap<CustomerId, Customer>>,
+    pub secrets: Mutex<BTreeMap<String, String>>,
+    pub audit: Mutex<Vec<(String, String, Attributes)>>,
+}
+
+#[async_trait]
+impl Reads for Stored {
+    async fn customer(&self, id: CustomerId) -> Result<Option<Customer>, StoreError> {
+        Ok(self.customers.lock().get(&id).cloned())
+    }
+
+    async fn customer_by(&self, identifier: &Identifier) -> Result<Option<Customer>, StoreError> {
+        let customers = self.customers.lock();
+        Ok(customers.values().find(|customer| customer.identifiers.contains(identifier)).cloned())
+    }
+
+    async fn interactions(
+        &self,
+        _: &InteractionFilter,
+        _: Option<(Timestamp, InteractionId)>,
+        _: usize,
+    ) -> Result<Vec<Interaction>, StoreError> {
+        Ok(Vec::new())
+    }
+
+    async fn latest(&self, _: &str, _: Subject) -> Result<Option<Observation>, StoreError> {
+        Ok(None)
+    }
+
+    async fn kept(&self, _: &str, _: &str) -> Result<Option<Vec<u8>>, StoreError> {
+        Ok(None)
+    }
+
+    async fn secret(&self, _: &str, _: Option<ChannelId>, name: &str) -> Result<Option<String>, StoreError> {
+        Ok(self.secrets.lock().get(name).cloned())
+    }
+
+    async fn audit(&self, actor: &str, action: &str, _: &str, details: Attributes) -> Result<(), StoreError> {
+        self.audit.lock().push((actor.to_owned(), action.to_owned(), details));
+        Ok(())
+    }
+}
+
+/// A clock that is moved by hand.
+pub struct HandClock(pub Mutex<Timestamp>);
+
+impl Clock for HandClock {
+    fn now(&self) -> Timestamp {
+        *self.0.lock()
+    }
+}
+
+pub struct World {
+    pub host: Host,
+    pub stored: Arc<Stored>,
+    pub clock: Arc<HandClock>,
+}
+
+/// Bounds so tight that a test meets them in a moment.
+pub fn limits() -> OperatorLimits {
+    let interactive = CallLimits {
+        memory_bytes: 48 << 20,
+        call: Duration::from_secs(5),
+        cpu: Duration::from_millis(300),
+        output_rows: 1_000,
+        output_bytes: 2 << 20,
+        log_lines: 50,
+        log_bytes: 10_000,
+        host_calls: 200,
+        effect_bytes: 4 << 20,
+    };
+    OperatorLimits { interactive, evaluation: CallLimits { output_bytes: 8 << 20, ..interactive } }
+}
+
+impl World {
+    pub fn new() -> Self {
+        Self::with(|_| {})
+    }
+
+    /// All worlds share one folder for compiled code, so that the fixture is compiled once.
+    pub fn with(change: impl FnOnce(&mut HostOptions)) -> Self {
+        let stored = Arc::new(Stored::default());
+        let clock = Arc::new(HandClock(Mutex::new(NOW)));
+        let mut options = HostOptions::new(Path::new(env!("CARGO_TARGET_TMPDIR")).join("regard-host"));
+        options.limits = limits();
+        change(&mut options);
+        let host = Host::new(options, stored.clone(), clock.clone()).expect("a host");
+        Self { host, stored, clock }
+    }
+
+    /// A world with the hostile plugin.
+    pub async fn hostile(runtime: Runtime) -> Self {
+        let world = Self::new();
+        world.load(hostile(runtime)).await;
+        world
+    }
+
+    pub async fn load(&self, package: Package) -> PluginStatus {
+        self.host.load(package, Value::Null, None).await.expect("the plugin loads")
+    }
+
+    pub async fn load_with(&self, package: Package, config: Value, grants: Option<Grants>) -> PluginStatus {
+        self.host.load(package, config, grants).await.expect("the plugin loads")
+    }
+
+    pub fn customer(&self, number: i64, name: &str) -> CustomerId {
+        let id = CustomerId::from_i64(number);
+        let customer = Customer {
+            id,
+            kind: CustomerKind::Person,
+            name: name.to_owned(),
+            stage: LifecycleStage::Prospect,
+            tags: Default::default(),
+            attributes: Attributes::new(),
+            identifiers: Vec::new(),
+            source: "test".to_owned(),
+            version: 1,
+            created_at: NOW,
+            updated_at: NOW,
+        };
+        self.stored.customers.lock().insert(id, customer);
+        id
+    }
+}
+
+/// An interaction whose kind tells the hostile plugin what to do.
+pub fn event(how: &str) -> Event {
+    event_with(how, None, Attributes::new())
+}
+
+pub fn event_with(how: &str, customer: Option<CustomerId>, attributes: Attributes) -> Event {
+    Event::InteractionAppended(Interaction {
+        id: InteractionId::from_i64(1),
+        customer,
+        channel: "shop".to_owned(),
+        external_id: "1".to_owned(),
+        kind: format!("test.{how}").parse().expect("a kind"),
+        occurred_at: NOW,
+        received_at: NOW,
+        thread: None,
+        amount: None,
+        attributes,
+        provenance: Provenance::By,
+        causation_id: None,
+    })
+}
+
+pub fn channel(connector: &str) -> Channel {
+    Channel {
+        id: ChannelId::from_i64(1),
+        name: "shop".to_owned(),
+        kind: "shop".to_owned(),
+        connector: Some(connector.to_owned()),
+        settings: Attributes::from([("url", json!("https://example.com"))]),
+        enabled: true,
+        created_at: NOW,
+    }
+}
+
+/// The repository's root.
+pub fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
+}
+
+pub fn fixture(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/plugins").join(name)
+}
+
+pub fn hostile(runtime: Runtime) -> Package {
+    hostile_with(runtime, |manifest| manifest)
+}
+
+/// The hostile plugin with another manifest.
+pub fn hostile_with(runtime: Runtime, change: impl FnOnce(String) -> String) -> Package {
+    let package = match runtime {
+        Runtime::Luau => Package::from_folder(&fixture("hostile-luau")).expect("the Luau fixture"),
+        Runtime::Wasm => built().clone(),
+    };
+    let manifest = change(package.manifest_text().to_owned());
+    Package::from_parts(Path::new("hostile/plugin.toml"), manifest, package.files().clone())
+        .expect("a package")
+}
+
+/// The hostile component, compiled once per run of the tests.
+fn built() -> &'static Package {
+    static BUILT: OnceLock<Package> = OnceLock::new();
+    BUILT.get_or_init(|| {
+        let folder = fixture("hostile");
+        let out = tempfile::tempdir().expect("a folder");
+        let built = build_plugin(&folder, &BuildOptions::new(out.path()), &mut |line| eprintln!("{line}"));
+        let component = std::fs::read(built.expect("the fixture compiles").component).expect("the component");
+        let manifest = std::fs::read_to_string(folder.join("plugin.toml")).expect("the manifest");
+        let files = BTreeMap::from([("hostile.wasm".to_owned(), component)]);
+        Package::from_parts(Path::new("hostile/plugin.toml"), manifest, files).expect("a package")
+    })
+}

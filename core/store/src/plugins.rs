@@ -1,0 +1,162 @@
+//! Installed plugins: what was installed, what the operator allowed, and whether it is in service.
+
+use regard_engine::StoreError;
+use regard_model::{PluginRecord, Timestamp};
+use sea_orm::sea_query::{Expr, OnConflict};
+use sea_orm::{ColumnTrait, EntityTrait, IntoActiveModel, QueryFilter, QueryOrder, Value};
+
+use crate::entity::plugin::{Column, Entity, Model};
+use crate::entity::{kept, progress};
+use crate::failure::{During, check_nul};
+use crate::json;
+use crate::open::Store;
+use crate::secrets::{self, SecretOwner};
+
+impl Store {
+    /// Stores a plugin; replaces what was stored under its id.
+    ///
+    /// # Errors
+    /// When the store cannot be written.
+    pub async fn put_plugin(&self, plugin: &PluginRecord) -> Result<(), StoreError> {
+        let during = "store a plugin";
+        check_nul("manifest", &plugin.manifest)?;
+        let row = Model {
+            id: plugin.id.clone(),
+            version: plugin.version.clone(),
+            runtime: plugin.runtime.clone(),
+            capabilities: json::write(during, &plugin.capabilities)?,
+            digest: plugin.digest.clone(),
+            manifest: plugin.manifest.clone(),
+            grants: json::write(during, &plugin.grants)?,
+            config: json::write(during, &plugin.config)?,
+            enabled: plugin.enabled,
+            fault: plugin.fault.clone(),
+            installed_at: plugin.installed_at.as_millis(),
+        };
+        let mut replace = OnConflict::column(Column::Id);
+        replace.update_columns([
+            Column::Version,
+            Column::Runtime,
+            Column::Capabilities,
+            Column::Digest,
+            Column::Manifest,
+            Column::Grants,
+            Column::Config,
+            Column::Enabled,
+            Column::Fault,
+            Column::InstalledAt,
+        ]);
+        let write = self.begin(during).await?;
+        Entity::insert(row.into_active_model())
+            .on_conflict(replace)
+            .exec_without_returning(&*write)
+            .await
+            .during(during)?;
+        write.commit().await
+    }
+
+    /// The plugin `id`.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub async fn find_plugin(&self, id: &str) -> Result<Option<PluginRecord>, StoreError> {
+        let during = "read a plugin";
+        let row = Entity::find_by_id(id.to_owned()).one(&self.inner.db).await.during(during)?;
+        row.map(|row| read(row, during)).transpose()
+    }
+
+    /// All plugins, by id.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub async fn list_plugins(&self) -> Result<Vec<PluginRecord>, StoreError> {
+        let during = "list plugins";
+        let rows = Entity::find().order_by_asc(Column::Id).all(&self.inner.db).await.during(during)?;
+        rows.into_iter().map(|row| read(row, during)).collect()
+    }
+
+    /// Whether the plugin is called.
+    ///
+    /// # Errors
+    /// `NotFound`.
+    pub async fn set_plugin_enabled(&self, id: &str, enabled: bool) -> Result<(), StoreError> {
+        self.set_plugin(id, Column::Enabled, enabled.into()).await
+    }
+
+    /// What the operator allows the plugin, as JSON.
+    ///
+    /// # Errors
+    /// `NotFound`.
+    pub async fn set_plugin_grants(&self, id: &str, grants: &serde_json::Value) -> Result<(), StoreError> {
+        self.set_plugin(id, Column::Grants, json::write("set a plugin's grants", grants)?.into()).await
+    }
+
+    /// The plugin's configuration.
+    ///
+    /// # Errors
+    /// `NotFound`.
+    pub async fn set_plugin_config(&self, id: &str, config: &serde_json::Value) -> Result<(), StoreError> {
+        self.set_plugin(id, Column::Config, json::write("set a plugin's configuration", config)?.into()).await
+    }
+
+    /// Why the plugin is out of service; `None` puts it back.
+    ///
+    /// # Errors
+    /// `NotFound`.
+    pub async fn set_plugin_fault(&self, id: &str, fault: Option<&str>) -> Result<(), StoreError> {
+        fault.map_or(Ok(()), |fault| check_nul("fault", fault))?;
+        self.set_plugin(id, Column::Fault, fault.map(str::to_owned).into()).await
+    }
+
+    /// Removes a plugin with its secrets, its positions in the streams and the bytes it kept; says whether it was
+    /// there. What it did stays: messages, audit lines, observations.
+    ///
+    /// # Errors
+    /// When the store cannot be written.
+    pub async fn remove_plugin(&self, id: &str) -> Result<bool, StoreError> {
+        let during = "remove a plugin";
+        let write = self.begin(during).await?;
+        secrets::forget(&*write, &SecretOwner::Plugin(id.to_owned()), during).await?;
+        progress::Entity::delete_many()
+            .filter(progress::Column::Subscriber.eq(id))
+            .exec(&*write)
+            .await
+            .during(during)?;
+        kept::Entity::delete_many().filter(kept::Column::Plugin.eq(id)).exec(&*write).await.during(during)?;
+        let removed = Entity::delete_by_id(id.to_owned()).exec(&*write).await.during(during)?;
+        write.commit().await?;
+        Ok(removed.rows_affected > 0)
+    }
+
+    async fn set_plugin(&self, id: &str, column: Column, value: Value) -> Result<(), StoreError> {
+        let during = "change a plugin";
+        let write = self.begin(during).await?;
+        let changed = Entity::update_many()
+            .col_expr(column, Expr::value(value))
+            .filter(Column::Id.eq(id))
+            .exec(&*write)
+            .await
+            .during(during)?;
+        write.commit().await?;
+        if changed.rows_affected == 0 {
+            return Err(StoreError::NotFound(format!("plugin {id}")));
+        }
+        Ok(())
+    }
+}
+
+fn read(row: Model, during: &'static str) -> Result<PluginRecord, StoreError> {
+    Ok(PluginRecord {
+        id: row.id,
+        version: row.version,
+        runtime: row.runtime,
+        capabilities: json::read(during, &row.capabilities)?,
+        digest: row.digest,
+        manifest: row.manifest,
+        grants: json::read(during, &row.grants)?,
+        config: json::read(during, &row.config)?,
+        enabled: row.enabled,
+        fault: row.fault,
+        installed_at: Timestamp::from_millis(row.installed_at),
+    })
+}

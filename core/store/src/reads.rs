@@ -1,0 +1,68 @@
+//! What plugins may read, as the engine's port asks for it.
+
+use async_trait::async_trait;
+use regard_engine::StoreError;
+use regard_engine::ports::{InteractionFilter, Reads};
+use regard_model::{
+    Attributes, ChannelId, Customer, CustomerId, Identifier, Interaction, InteractionId, Observation,
+    Subject, Timestamp,
+};
+use sea_orm::EntityTrait;
+
+use crate::entity::kept;
+use crate::failure::During;
+use crate::open::Store;
+use crate::secrets::SecretOwner;
+
+#[async_trait]
+impl Reads for Store {
+    async fn customer(&self, id: CustomerId) -> Result<Option<Customer>, StoreError> {
+        self.find_customer(id).await
+    }
+
+    async fn customer_by(&self, identifier: &Identifier) -> Result<Option<Customer>, StoreError> {
+        self.find_customer_by(identifier).await
+    }
+
+    async fn interactions(
+        &self,
+        filter: &InteractionFilter,
+        before: Option<(Timestamp, InteractionId)>,
+        limit: usize,
+    ) -> Result<Vec<Interaction>, StoreError> {
+        self.list_interactions(filter, before, u64::try_from(limit).unwrap_or(u64::MAX)).await
+    }
+
+    async fn latest(&self, metric: &str, subject: Subject) -> Result<Option<Observation>, StoreError> {
+        self.latest_observation(metric, subject, None).await
+    }
+
+    async fn kept(&self, plugin: &str, key: &str) -> Result<Option<Vec<u8>>, StoreError> {
+        let row = kept::Entity::find_by_id((plugin.to_owned(), key.to_owned())).one(&self.inner.db).await;
+        Ok(row.during("read what a plugin keeps")?.map(|row| row.value))
+    }
+
+    async fn secret(
+        &self,
+        plugin: &str,
+        channel: Option<ChannelId>,
+        name: &str,
+    ) -> Result<Option<String>, StoreError> {
+        if let Some(id) = channel
+            && let Some(secret) = self.find_secret(&SecretOwner::Channel(id), name).await?
+        {
+            return Ok(Some(secret));
+        }
+        self.find_secret(&SecretOwner::Plugin(plugin.to_owned()), name).await
+    }
+
+    async fn audit(
+        &self,
+        actor: &str,
+        action: &str,
+        subject: &str,
+        details: Attributes,
+    ) -> Result<(), StoreError> {
+        self.append_audit(actor, action, subject, details).await.map(|_| ())
+    }
+}

@@ -1,0 +1,59 @@
+//! The figures of the README, as ratios of one run: each pair is measured side by side, in turns, so that a machine whose
+//! speed drifts does not decide.
+//!
+//! ```sh
+//! cargo build --release && cargo bench -p regard-tests --bench figures
+//! ```
+
+#[path = "figures/evaluator.rs"]
+mod evaluator;
+#[path = "figures/import.rs"]
+mod import;
+#[path = "figures/ingest.rs"]
+mod ingest;
+#[path = "figures/process.rs"]
+mod process;
+
+/// Rounds of each pair; the median is quoted.
+const ROUNDS: usize = 5;
+
+fn main() -> anyhow::Result<()> {
+    let arguments: Vec<String> = std::env::args().skip(1).filter(|argument| argument != "--bench").collect();
+    if arguments.first().is_some_and(|argument| argument == ingest::BARE) {
+        return ingest::bare_server();
+    }
+    let wanted = |name: &str| arguments.is_empty() || arguments.iter().any(|argument| argument == name);
+    println!("| what | median ratio | least to greatest | measured |");
+    println!("| --- | --- | --- | --- |");
+    if wanted("ingest") {
+        ingest::measure()?;
+    }
+    if wanted("import") {
+        import::measure()?;
+    }
+    if wanted("evaluator") {
+        evaluator::measure()?;
+    }
+    if wanted("process") {
+        process::measure()?;
+    }
+    Ok(())
+}
+
+/// Prints a row: the ratio of pairs measured in turns, and the medians behind it.
+fn print_ratio(what: &str, pairs: &[(f64, f64)], unit: &str) {
+    let mut ratios: Vec<f64> = pairs.iter().map(|(ours, bare)| ours / bare).collect();
+    ratios.sort_by(f64::total_cmp);
+    let median = |mut values: Vec<f64>| {
+        values.sort_by(f64::total_cmp);
+        values[values.len() / 2]
+    };
+    println!(
+        "| {what} | {:.2} | {:.2} to {:.2} | {:.0} / {:.0} {unit} |",
+        ratios[ratios.len() / 2],
+        ratios[0],
+        ratios[ratios.len() - 1],
+        median(pairs.iter().map(|(ours, _)| *ours).collect()),
+        median(pairs.iter().map(|(_, bare)| *bare).collect()),
+    );
+}
