@@ -83,7 +83,9 @@ impl Column {
 
     /// Whether row `row` has a value.
     pub fn is_valid(&self, row: usize) -> bool {
-        self.validity.as_ref().is_none_or(|bits| bits.get(row / 8).is_some_and(|byte| byte >> (row % 8) & 1 == 1))
+        self.validity
+            .as_ref()
+            .is_none_or(|bits| bits.get(row / 8).is_some_and(|byte| byte >> (row % 8) & 1 == 1))
     }
 
     /// Row `row` as JSON; `Null` for a null and for what JSON cannot say (NaN, infinity).
@@ -93,7 +95,9 @@ impl Column {
             return Value::Null;
         }
         match &self.values {
-            ColumnValues::Boolean(bytes) => bytes.get(row).map_or(Value::Null, |&byte| Value::Bool(byte != 0)),
+            ColumnValues::Boolean(bytes) => {
+                bytes.get(row).map_or(Value::Null, |&byte| Value::Bool(byte != 0))
+            }
             ColumnValues::Int64(numbers) => numbers.get(row).map_or(Value::Null, |&number| number.into()),
             ColumnValues::Float64(numbers) => numbers.get(row).map_or(Value::Null, |&number| number.into()),
             ColumnValues::TimestampMs(instants) => instants.get(row).map_or(Value::Null, |&millis| {
@@ -140,12 +144,17 @@ impl Batch {
                 ColumnValues::Utf8(texts) if texts_fit(texts) => texts.len(),
                 ColumnValues::Dictionary { codes, entries } if texts_fit(entries) => {
                     if let Some(code) = codes.iter().find(|&&code| code as usize >= entries.len()) {
-                        return Err(format!("column `{name}` has code {code}, its dictionary {} entries", entries.len()));
+                        return Err(format!(
+                            "column `{name}` has code {code}, its dictionary {} entries",
+                            entries.len()
+                        ));
                     }
                     codes.len()
                 }
                 ColumnValues::Utf8(_) | ColumnValues::Dictionary { .. } => {
-                    return Err(format!("column `{name}` has offsets that do not fit its text, or text that is not UTF-8"));
+                    return Err(format!(
+                        "column `{name}` has offsets that do not fit its text, or text that is not UTF-8"
+                    ));
                 }
             };
             if found != rows {
@@ -177,12 +186,17 @@ mod tests {
         assert!(codes(&[0]).check().is_ok());
         assert!(codes(&[1]).check().is_err());
         let broken = TextValues { offsets: vec![0, 9], bytes: vec![b'a'] };
-        assert!(Batch { rows: 1, columns: vec![Column::new("t", ColumnValues::Utf8(broken))] }.check().is_err());
+        assert!(
+            Batch { rows: 1, columns: vec![Column::new("t", ColumnValues::Utf8(broken))] }.check().is_err()
+        );
     }
 
     #[test]
     fn null_rows_are_null_in_json() {
-        let column = Column { validity: Some(vec![0b10]), ..Column::new("n", ColumnValues::Float64(vec![1.0, f64::NAN])) };
+        let column = Column {
+            validity: Some(vec![0b10]),
+            ..Column::new("n", ColumnValues::Float64(vec![1.0, f64::NAN]))
+        };
         assert!(column.json(0).is_null() && column.json(1).is_null());
     }
 }

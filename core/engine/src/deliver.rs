@@ -15,7 +15,9 @@ use tokio::sync::Notify;
 
 use crate::error::{Fault, PluginError, StoreError};
 use crate::outbox::{ATTEMPTS_MAX, RETRY_DELAY_MS_MAX, RETRY_DELAY_MS_MIN, Route, Stop, backoff, route};
-use crate::ports::{Channels, Claimed, Clock, Connectors, Effects, Feed, Incoming, Outbound, Outbox, Outcome, Settlement};
+use crate::ports::{
+    Channels, Claimed, Clock, Connectors, Effects, Feed, Incoming, Outbound, Outbox, Outcome, Settlement,
+};
 
 /// Entries leased at a time.
 const CLAIM_MAX: usize = 256;
@@ -78,8 +80,11 @@ impl Deliverer {
             if claimed.is_empty() {
                 return Ok(settled);
             }
-            let settlements: Vec<Settlement> =
-                stream::iter(claimed).map(|one| self.deliver(one)).buffer_unordered(IN_FLIGHT_MAX).collect().await;
+            let settlements: Vec<Settlement> = stream::iter(claimed)
+                .map(|one| self.deliver(one))
+                .buffer_unordered(IN_FLIGHT_MAX)
+                .collect()
+                .await;
             settled += settlements.len();
             self.outbox.settle(settlements).await?;
         }
@@ -95,7 +100,8 @@ impl Deliverer {
     }
 
     async fn send(&self, entry: OutboxEntry, route: Route) -> Settlement {
-        let text_of = |name: &str| entry.parameters.get(name).and_then(|value| value.as_str()).map(str::to_owned);
+        let text_of =
+            |name: &str| entry.parameters.get(name).and_then(|value| value.as_str()).map(str::to_owned);
         let message = Outbound {
             idempotency_key: entry.idempotency_key.clone(),
             recipient: route.recipient.clone(),
@@ -149,7 +155,8 @@ impl Deliverer {
         }
         let own = backoff(tries, RETRY_DELAY_MS_MIN, RETRY_DELAY_MS_MAX);
         // The provider knows best, within reason.
-        let wished = after.map_or(own, |wait| u64::try_from(wait.as_millis()).unwrap_or(u64::MAX).min(RETRY_DELAY_MS_MAX));
+        let wished = after
+            .map_or(own, |wait| u64::try_from(wait.as_millis()).unwrap_or(u64::MAX).min(RETRY_DELAY_MS_MAX));
         let due_at = self.clock.now().plus_millis(i64::try_from(wished).unwrap_or(i64::MAX));
         Settlement { due_at: Some(due_at), ..stopped(entry, OutboxState::Pending, reason) }
     }

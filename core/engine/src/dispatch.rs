@@ -93,7 +93,12 @@ impl Dispatcher {
     }
 
     /// Takes one hook as far along one stream as it goes.
-    async fn follow(&self, plugin: &str, stream: Stream, wanted: &[&Subscription]) -> Result<usize, StoreError> {
+    async fn follow(
+        &self,
+        plugin: &str,
+        stream: Stream,
+        wanted: &[&Subscription],
+    ) -> Result<usize, StoreError> {
         let key = (plugin.to_owned(), stream);
         if self.failing.lock().get(&key).is_some_and(|failing| failing.until > self.clock.now()) {
             return Ok(0);
@@ -138,13 +143,25 @@ impl Dispatcher {
     }
 
     /// One call, its effects and the new position; again when a customer changed meanwhile.
-    async fn hand_over(&self, plugin: &str, events: &[Event], progress: &Progress) -> Result<(), DispatchError> {
+    async fn hand_over(
+        &self,
+        plugin: &str,
+        events: &[Event],
+        progress: &Progress,
+    ) -> Result<(), DispatchError> {
         for attempt in 1.. {
-            let effects =
-                if events.is_empty() { Default::default() } else { self.hooks.handle(plugin, events).await? };
+            let effects = if events.is_empty() {
+                Default::default()
+            } else {
+                self.hooks.handle(plugin, events).await?
+            };
             match self.feed.commit(Some(progress), effects).await {
                 Err(StoreError::Conflict(what)) if attempt < CONFLICT_TRIES_MAX => {
-                    tracing::debug!(plugin, what, "dispatch: a customer changed under the hook, calling it again");
+                    tracing::debug!(
+                        plugin,
+                        what,
+                        "dispatch: a customer changed under the hook, calling it again"
+                    );
                 }
                 outcome => return Ok(outcome?),
             }
@@ -168,7 +185,13 @@ impl Dispatcher {
                 Err(error) => Err(error.to_string()),
             };
             if let Err(error) = outcome {
-                tracing::error!(plugin, stream = stream.as_str(), event = name(event), error, "dispatch: event passed over");
+                tracing::error!(
+                    plugin,
+                    stream = stream.as_str(),
+                    event = name(event),
+                    error,
+                    "dispatch: event passed over"
+                );
             }
         }
         self.feed.commit(Some(progress), Default::default()).await

@@ -73,7 +73,10 @@ mod tests {
 
     #[test]
     fn merged_customers_agree_and_others_do_not() {
-        assert_eq!(resolve(Some(owner(7, 9)), &[Some(owner(8, 9))]), Ok(Resolution::Known(CustomerId::from_i64(7))));
+        assert_eq!(
+            resolve(Some(owner(7, 9)), &[Some(owner(8, 9))]),
+            Ok(Resolution::Known(CustomerId::from_i64(7)))
+        );
         assert!(resolve(Some(owner(7, 7)), &[Some(owner(8, 8))]).is_err());
         assert!(resolve(None, &[Some(owner(7, 7)), Some(owner(8, 8))]).is_err());
     }

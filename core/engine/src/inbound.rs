@@ -51,7 +51,8 @@ pub struct Submission {
 
 /// Checks a submission against the channels and the clock.
 pub fn check(submission: Submission, channels: &dyn Channels, now: Timestamp) -> Result<Incoming, Invalid> {
-    let channel = channels.by_name(&submission.channel).ok_or_else(|| unknown_channel(&submission.channel))?;
+    let channel =
+        channels.by_name(&submission.channel).ok_or_else(|| unknown_channel(&submission.channel))?;
     check_external_id(&submission.external_id)?;
     if submission.occurred_at > now.plus_millis(AHEAD_MS_MAX) {
         return Err(Invalid::new(
@@ -86,13 +87,16 @@ pub fn check(submission: Submission, channels: &dyn Channels, now: Timestamp) ->
 /// Reads what a connector handed in, which is input from outside like any other.
 pub fn read_handed(handed: Handed, channel: &Channel) -> Result<Submission, Invalid> {
     let identifier = match handed.sender {
-        Some((scheme, value)) => Some(Identifier::new(&scheme, &value).map_err(|invalid| invalid.within("sender"))?),
+        Some((scheme, value)) => {
+            Some(Identifier::new(&scheme, &value).map_err(|invalid| invalid.within("sender"))?)
+        }
         None => None,
     };
     let amount = match handed.amount {
-        Some((minor, code)) => {
-            Some(Money { minor, currency: code.parse().map_err(|invalid: Invalid| invalid.within("amount"))? })
-        }
+        Some((minor, code)) => Some(Money {
+            minor,
+            currency: code.parse().map_err(|invalid: Invalid| invalid.within("amount"))?,
+        }),
         None => None,
     };
     Ok(Submission {
@@ -115,13 +119,18 @@ pub fn read_handed(handed: Handed, channel: &Channel) -> Result<Submission, Inva
 
 fn unknown_channel(name: &str) -> Invalid {
     let shown: String = name.chars().take(64).collect();
-    Invalid::new("channel", format!("there is no channel `{}`: make it with POST /api/v1/channels", shown.escape_debug()))
+    Invalid::new(
+        "channel",
+        format!("there is no channel `{}`: make it with POST /api/v1/channels", shown.escape_debug()),
+    )
 }
 
 /// Messages, ratings and complaints come from the customer; what we sent was for the customer; the rest is observed.
 fn told_by_kind(kind: &Kind) -> Provenance {
     match kind.as_str() {
-        "message.received" | "rating.given" | "complaint.opened" | "form.submitted" | "survey.answered" => Provenance::By,
+        "message.received" | "rating.given" | "complaint.opened" | "form.submitted" | "survey.answered" => {
+            Provenance::By
+        }
         "message.sent" | "message.delivered" | "offer.made" => Provenance::For,
         _ => Provenance::Of,
     }
@@ -160,7 +169,8 @@ mod tests {
         });
         body[field] = value;
         let submission: Submission = from_value(body).map_err(|why| why.to_string())?;
-        check(submission, &OneChannel, "2020-01-01".parse().expect("a day")).map_err(|invalid| invalid.to_string())
+        check(submission, &OneChannel, "2020-01-01".parse().expect("a day"))
+            .map_err(|invalid| invalid.to_string())
     }
 
     #[test]

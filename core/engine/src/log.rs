@@ -38,7 +38,11 @@ impl LogWriter {
     }
 
     /// Appends `rows`, one outcome per row in order; durable when this returns.
-    pub async fn append(&self, rows: Vec<Incoming>, mark: Option<ImportMark>) -> Result<Vec<Appended>, StoreError> {
+    pub async fn append(
+        &self,
+        rows: Vec<Incoming>,
+        mark: Option<ImportMark>,
+    ) -> Result<Vec<Appended>, StoreError> {
         if rows.is_empty() && mark.is_none() {
             return Ok(Vec::new());
         }
@@ -48,7 +52,10 @@ impl LogWriter {
             why: format!("{WAITING_MAX} callers are waiting already; try again in a moment"),
         })?;
         outcome.await.unwrap_or_else(|_| {
-            Err(StoreError::Unavailable { during: "append interactions", why: "the server is stopping".into() })
+            Err(StoreError::Unavailable {
+                during: "append interactions",
+                why: "the server is stopping".into(),
+            })
         })
     }
 }
@@ -105,13 +112,19 @@ mod tests {
 
     #[async_trait::async_trait]
     impl Log for SlowLog {
-        async fn append(&self, batch: Vec<Incoming>, _: Option<ImportMark>) -> Result<Vec<Appended>, StoreError> {
+        async fn append(
+            &self,
+            batch: Vec<Incoming>,
+            _: Option<ImportMark>,
+        ) -> Result<Vec<Appended>, StoreError> {
             tokio::time::sleep(Duration::from_millis(5)).await;
             self.commits.fetch_add(1, Ordering::SeqCst);
             self.rows.fetch_add(batch.len(), Ordering::SeqCst);
             Ok(batch
                 .iter()
-                .map(|row| Appended::Duplicate { id: InteractionId::from_i64(row.external_id.parse().unwrap_or(-1)) })
+                .map(|row| Appended::Duplicate {
+                    id: InteractionId::from_i64(row.external_id.parse().unwrap_or(-1)),
+                })
                 .collect())
         }
     }
@@ -140,7 +153,9 @@ mod tests {
         let callers: Vec<_> = (0..500)
             .map(|number| {
                 let writer = writer.clone();
-                tokio::spawn(async move { writer.append(vec![row(2 * number), row(2 * number + 1)], None).await })
+                tokio::spawn(
+                    async move { writer.append(vec![row(2 * number), row(2 * number + 1)], None).await },
+                )
             })
             .collect();
         for (number, caller) in callers.into_iter().enumerate() {
@@ -149,6 +164,10 @@ mod tests {
             assert_eq!(outcomes, [expected(2 * number), expected(2 * number + 1)]);
         }
         assert_eq!(log.rows.load(Ordering::SeqCst), 1000);
-        assert!(log.commits.load(Ordering::SeqCst) < 50, "500 callers took {} commits", log.commits.load(Ordering::SeqCst));
+        assert!(
+            log.commits.load(Ordering::SeqCst) < 50,
+            "500 callers took {} commits",
+            log.commits.load(Ordering::SeqCst)
+        );
     }
 }

@@ -55,12 +55,16 @@ pub fn route(claimed: &Claimed, channels: &[Channel], connectors: &dyn Connector
         }
         let Some(connector) = &channel.connector else {
             if wished.is_some() {
-                reason = Stop::Suppress(format!("channel `{}` has no connector that could send", channel.name));
+                reason =
+                    Stop::Suppress(format!("channel `{}` has no connector that could send", channel.name));
             }
             continue;
         };
         let Some(features) = connectors.features(connector) else {
-            reason = Stop::Wait(format!("connector `{connector}` of channel `{}` is out of service", channel.name));
+            reason = Stop::Wait(format!(
+                "connector `{connector}` of channel `{}` is out of service",
+                channel.name
+            ));
             continue;
         };
         if !features.sends {
@@ -109,7 +113,8 @@ fn address<'a>(identifiers: &'a [Identifier], scheme: &str) -> Option<&'a Identi
 /// Milliseconds to wait after the `tries`-th failure: doubling from `min` to `max`, then a random part of the upper half
 /// taken off, so that many messages that failed together do not come back together.
 pub fn backoff(tries: u32, min_ms: u64, max_ms: u64) -> u64 {
-    let full = min_ms.saturating_mul(1_u64.checked_shl(tries.saturating_sub(1)).unwrap_or(u64::MAX)).min(max_ms);
+    let full =
+        min_ms.saturating_mul(1_u64.checked_shl(tries.saturating_sub(1)).unwrap_or(u64::MAX)).min(max_ms);
     full - jitter(full / 2 + 1)
 }
 

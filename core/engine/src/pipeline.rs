@@ -127,12 +127,18 @@ impl Pipeline {
     }
 
     /// A webhook call: connector.receive, then the same way. The reply goes out after everything is durable.
-    pub async fn receive_webhook(&self, channel: &Channel, webhook: Webhook) -> Result<WebhookReply, WebhookError> {
+    pub async fn receive_webhook(
+        &self,
+        channel: &Channel,
+        webhook: Webhook,
+    ) -> Result<WebhookReply, WebhookError> {
         let (handed, reply, effects) = self.parts.connectors.receive(channel, webhook).await?;
         let submissions = handed
             .into_iter()
             .enumerate()
-            .map(|(at, one)| inbound::read_handed(one, channel).map_err(|invalid| WebhookError::Invalid { at, invalid }))
+            .map(|(at, one)| {
+                inbound::read_handed(one, channel).map_err(|invalid| WebhookError::Invalid { at, invalid })
+            })
             .collect::<Result<Vec<_>, _>>()?;
         for (at, outcome) in self.receive(submissions, None).await?.into_iter().enumerate() {
             if let Appended::Rejected(invalid) = outcome {

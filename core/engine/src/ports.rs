@@ -8,8 +8,8 @@ use regard_model::customer::CustomerChange;
 use regard_model::interaction::Provenance;
 use regard_model::outbox::NewMessage;
 use regard_model::{
-    Attributes, Channel, Consent, Customer, CustomerId, Identifier, Interaction, InteractionId, Kind, Metric, Money,
-    Observation, OutboxEntry, OutboxId, OutboxState, Subject, Timestamp,
+    Attributes, Channel, Consent, Customer, CustomerId, Identifier, Interaction, InteractionId, Kind, Metric,
+    Money, Observation, OutboxEntry, OutboxId, OutboxState, Subject, Timestamp,
 };
 
 use crate::columns::Batch;
@@ -87,7 +87,11 @@ pub enum Appended {
 pub trait Log: Send + Sync {
     /// Resolves and appends all of `batch` in one transaction that is durable when this returns; one outcome per
     /// item, in order. `mark` is stored in the same transaction, so that an import resumes where it was.
-    async fn append(&self, batch: Vec<Incoming>, mark: Option<ImportMark>) -> Result<Vec<Appended>, StoreError>;
+    async fn append(
+        &self,
+        batch: Vec<Incoming>,
+        mark: Option<ImportMark>,
+    ) -> Result<Vec<Appended>, StoreError>;
 }
 
 // ---- dispatch -----------------------------------------------------------------------------------------------------
@@ -240,7 +244,12 @@ pub struct Settlement {
 #[async_trait]
 pub trait Outbox: Send + Sync {
     /// Leases at most `limit` due entries to this node until `lease_until`; entries whose lease has ended count as due.
-    async fn claim(&self, now: Timestamp, lease_until: Timestamp, limit: usize) -> Result<Vec<Claimed>, StoreError>;
+    async fn claim(
+        &self,
+        now: Timestamp,
+        lease_until: Timestamp,
+        limit: usize,
+    ) -> Result<Vec<Claimed>, StoreError>;
 
     /// Writes down what became of them, all in one transaction.
     async fn settle(&self, settlements: Vec<Settlement>) -> Result<(), StoreError>;
@@ -300,7 +309,13 @@ pub trait Reads: Send + Sync {
         name: &str,
     ) -> Result<Option<String>, StoreError>;
     /// Writes a line to the audit log, for calls that were denied.
-    async fn audit(&self, actor: &str, action: &str, subject: &str, details: Attributes) -> Result<(), StoreError>;
+    async fn audit(
+        &self,
+        actor: &str,
+        action: &str,
+        subject: &str,
+        details: Attributes,
+    ) -> Result<(), StoreError>;
 }
 
 // ---- what evaluators read -----------------------------------------------------------------------------------------
@@ -475,9 +490,18 @@ pub trait Connectors: Send + Sync {
     /// What the connector `plugin` can do; none when it is not in service.
     fn features(&self, plugin: &str) -> Option<Features>;
     /// Hands a webhook call to the channel's connector. The effects (kept bytes) go into the store after the items.
-    async fn receive(&self, channel: &Channel, webhook: Webhook) -> Result<(Vec<Handed>, WebhookReply, Effects), PluginError>;
+    async fn receive(
+        &self,
+        channel: &Channel,
+        webhook: Webhook,
+    ) -> Result<(Vec<Handed>, WebhookReply, Effects), PluginError>;
     /// Asks the channel's connector for what is new.
-    async fn poll(&self, channel: &Channel, cursor: Option<Vec<u8>>, limit: u32) -> Result<(Polled, Effects), PluginError>;
+    async fn poll(
+        &self,
+        channel: &Channel,
+        cursor: Option<Vec<u8>>,
+        limit: u32,
+    ) -> Result<(Polled, Effects), PluginError>;
     /// Has the channel's connector send a message.
     async fn send(&self, channel: &Channel, message: Outbound) -> Result<(Outcome, Effects), PluginError>;
 }

@@ -58,14 +58,21 @@ impl Attributes {
     pub fn checked(self) -> Result<Self, Invalid> {
         if self.0.len() > ATTRIBUTES_MAX {
             let found = self.0.len();
-            return Err(Invalid::new("attributes", format!("{found} names, at most {ATTRIBUTES_MAX} are allowed")));
+            return Err(Invalid::new(
+                "attributes",
+                format!("{found} names, at most {ATTRIBUTES_MAX} are allowed"),
+            ));
         }
         let mut total = 0;
         for (name, value) in &self.0 {
             check_text("attributes", name, NAME_BYTES_MAX)?;
-            total += name.len() + size(value, 0).ok_or_else(|| {
-                Invalid::new(format!("attributes.{name}"), format!("nests deeper than {DEPTH_MAX} levels"))
-            })?;
+            total += name.len()
+                + size(value, 0).ok_or_else(|| {
+                    Invalid::new(
+                        format!("attributes.{name}"),
+                        format!("nests deeper than {DEPTH_MAX} levels"),
+                    )
+                })?;
         }
         if total > TOTAL_BYTES_MAX {
             let reason = format!("{total} bytes in all, at most {TOTAL_BYTES_MAX} are allowed");

@@ -144,7 +144,10 @@ impl NewCustomer {
         self.attributes = self.attributes.checked()?;
         if self.identifiers.len() > IDENTIFIERS_MAX {
             let found = self.identifiers.len();
-            return Err(Invalid::new("identifiers", format!("{found} given, at most {IDENTIFIERS_MAX} are allowed")));
+            return Err(Invalid::new(
+                "identifiers",
+                format!("{found} given, at most {IDENTIFIERS_MAX} are allowed"),
+            ));
         }
         Ok(self)
     }
@@ -180,7 +183,10 @@ impl CustomerChange {
         check_tags(&self.add_tags)?;
         self.attributes = self.attributes.checked()?;
         if self.add_identifiers.len() > IDENTIFIERS_MAX {
-            return Err(Invalid::new("identifiers", format!("at most {IDENTIFIERS_MAX} are allowed at once")));
+            return Err(Invalid::new(
+                "identifiers",
+                format!("at most {IDENTIFIERS_MAX} are allowed at once"),
+            ));
         }
         Ok(self)
     }

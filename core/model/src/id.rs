@@ -91,8 +91,12 @@ impl<T: Named> FromStr for Id<T> {
     type Err = Invalid;
 
     fn from_str(text: &str) -> Result<Self, Invalid> {
-        let wrong =
-            || Invalid::new("", format!("`{text}` is no identifier of the form {}_ and 13 characters", T::PREFIX));
+        let wrong = || {
+            Invalid::new(
+                "",
+                format!("`{text}` is no identifier of the form {}_ and 13 characters", T::PREFIX),
+            )
+        };
         let digits =
             text.strip_prefix(T::PREFIX).and_then(|rest| rest.strip_prefix('_')).ok_or_else(wrong)?;
         if digits.len() != DIGITS {
@@ -100,7 +104,8 @@ impl<T: Named> FromStr for Id<T> {
         }
         let mut number: i64 = 0;
         for (at, byte) in digits.bytes().enumerate() {
-            let digit = ALPHABET.iter().position(|&known| known == byte.to_ascii_lowercase()).ok_or_else(wrong)?;
+            let digit =
+                ALPHABET.iter().position(|&known| known == byte.to_ascii_lowercase()).ok_or_else(wrong)?;
             // The first digit carries only the three highest of the 63 bits.
             if at == 0 && digit > 7 {
                 return Err(wrong());
@@ -251,7 +256,9 @@ mod tests {
 
     #[test]
     fn refuses_what_is_no_identifier() {
-        for text in ["", "cus_", "int_0000000000000", "cus_000000000000", "cus_000000000000u", "cus_z000000000000"] {
+        for text in
+            ["", "cus_", "int_0000000000000", "cus_000000000000", "cus_000000000000u", "cus_z000000000000"]
+        {
             assert!(text.parse::<CustomerId>().is_err(), "{text}");
         }
     }

@@ -49,8 +49,12 @@ impl Identifier {
 
     /// Reads `scheme:value`, as in `email:ada@example.com` or `external:shop:4711`.
     pub fn parse(text: &str) -> Result<Self, Invalid> {
-        let wrong =
-            || Invalid::new("identifier", format!("`{text}` is not of the form scheme:value, such as email:ada@example.com"));
+        let wrong = || {
+            Invalid::new(
+                "identifier",
+                format!("`{text}` is not of the form scheme:value, such as email:ada@example.com"),
+            )
+        };
         let start = if text.starts_with(EXTERNAL) { EXTERNAL.len() } else { 0 };
         let colon = text[start..].find(':').ok_or_else(wrong)? + start;
         Self::new(&text[..colon], &text[colon + 1..])
@@ -86,10 +90,13 @@ fn email(value: &str) -> Result<String, Invalid> {
     if local.is_empty() || local.len() > 64 {
         return Err(wrong("the part before the @ has 1 to 64 bytes"));
     }
-    if !local.starts_with('"') && local.contains(|c: char| c.is_whitespace() || matches!(c, '@' | ',' | ';' | '<' | '>')) {
+    if !local.starts_with('"')
+        && local.contains(|c: char| c.is_whitespace() || matches!(c, '@' | ',' | ';' | '<' | '>'))
+    {
         return Err(wrong("the part before the @ has a character that needs quotes"));
     }
-    let domain = idna::domain_to_ascii_strict(domain).map_err(|_| wrong("the part after the @ is no domain name"))?;
+    let domain =
+        idna::domain_to_ascii_strict(domain).map_err(|_| wrong("the part after the @ is no domain name"))?;
     if domain.is_empty() || domain.split('.').any(|label| label.is_empty() || label.len() > 63) {
         return Err(wrong("the part after the @ is no domain name"));
     }
@@ -101,7 +108,8 @@ fn phone(value: &str) -> Result<String, Invalid> {
     let wrong = |why: &str| Invalid::new("value", format!("`{value}` is no phone number of E.164: {why}"));
     let number = value.strip_prefix("00").map_or_else(|| value.to_owned(), |rest| format!("+{rest}"));
     let digits = number.strip_prefix('+').ok_or_else(|| wrong("begin with + and the country code"))?;
-    let digits: String = digits.chars().filter(|c| !matches!(c, ' ' | '-' | '.' | '/' | '(' | ')' | '\u{a0}')).collect();
+    let digits: String =
+        digits.chars().filter(|c| !matches!(c, ' ' | '-' | '.' | '/' | '(' | ')' | '\u{a0}')).collect();
     if !digits.bytes().all(|byte| byte.is_ascii_digit()) {
         return Err(wrong("only digits follow the +"));
     }

@@ -35,7 +35,9 @@ impl FromStr for Kind {
     fn from_str(text: &str) -> Result<Self, Invalid> {
         let part = |part: &str| {
             part.starts_with(|c: char| c.is_ascii_lowercase())
-                && part.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'-' | b'_'))
+                && part.bytes().all(|byte| {
+                    byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'-' | b'_')
+                })
         };
         if text.len() <= KIND_BYTES_MAX && text.contains('.') && text.split('.').all(part) {
             return Ok(Self(text.to_owned()));
@@ -123,7 +125,9 @@ mod tests {
         for good in ["order.placed", "message.received", "call-log.entry_added", "a.b.c"] {
             assert!(good.parse::<Kind>().is_ok(), "{good}");
         }
-        for bad in ["", "order", "Order.placed", "order.", ".placed", "order placed", "order.1", &"a.b".repeat(40)] {
+        for bad in
+            ["", "order", "Order.placed", "order.", ".placed", "order placed", "order.1", &"a.b".repeat(40)]
+        {
             assert!(bad.parse::<Kind>().is_err(), "{bad}");
         }
     }

@@ -29,7 +29,11 @@ impl Invalid {
 
 impl fmt::Display for Invalid {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.field.is_empty() { f.write_str(&self.reason) } else { write!(f, "{}: {}", self.field, self.reason) }
+        if self.field.is_empty() {
+            f.write_str(&self.reason)
+        } else {
+            write!(f, "{}: {}", self.field, self.reason)
+        }
     }
 }
 
@@ -42,7 +46,10 @@ pub fn check_text(field: &str, text: &str, max_bytes: usize) -> Result<(), Inval
         return Err(Invalid::new(field, "must not be empty"));
     }
     if text.len() > max_bytes {
-        return Err(Invalid::new(field, format!("is {} bytes long, at most {max_bytes} are allowed", text.len())));
+        return Err(Invalid::new(
+            field,
+            format!("is {} bytes long, at most {max_bytes} are allowed", text.len()),
+        ));
     }
     if let Some(at) = text.find(char::is_control) {
         return Err(Invalid::new(field, format!("has a control character at byte {at}")));
@@ -57,7 +64,9 @@ pub fn check_slug(field: &str, text: &str, max_bytes: usize) -> Result<(), Inval
     if !text.chars().all(allowed) || text.starts_with(['-', '_', '.']) {
         return Err(Invalid::new(
             field,
-            format!("`{text}` is no name: use lower-case letters, digits, `-`, `_` and `.`, beginning with a letter or digit"),
+            format!(
+                "`{text}` is no name: use lower-case letters, digits, `-`, `_` and `.`, beginning with a letter or digit"
+            ),
         ));
     }
     Ok(())

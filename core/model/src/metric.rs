@@ -72,7 +72,10 @@ impl FromStr for Subject {
         }
         match text.strip_prefix("customer:") {
             Some(id) => id.parse().map(Self::Customer).map_err(|invalid: Invalid| invalid.within("subject")),
-            None => Err(Invalid::new("subject", format!("`{text}` is neither `business` nor of the form customer:<id>"))),
+            None => Err(Invalid::new(
+                "subject",
+                format!("`{text}` is neither `business` nor of the form customer:<id>"),
+            )),
         }
     }
 }

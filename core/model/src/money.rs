@@ -36,7 +36,10 @@ impl FromStr for Currency {
             (Some(_), &[a, b, c]) => Ok(Self([a, b, c])),
             _ => Err(Invalid::new(
                 "currency",
-                format!("`{}` is no currency of ISO 4217; write three capitals such as EUR or USD", code.escape_debug()),
+                format!(
+                    "`{}` is no currency of ISO 4217; write three capitals such as EUR or USD",
+                    code.escape_debug()
+                ),
             )),
         }
     }
@@ -92,7 +95,9 @@ pub struct Money {
 impl Money {
     /// Reads a decimal amount of major units, such as `11.77` or `-3`, exactly: no binary fraction is involved.
     pub fn parse_major(text: &str, currency: Currency) -> Result<Self, Invalid> {
-        let wrong = |why: &str| Invalid::new("amount", format!("`{}` is no amount in {currency}: {why}", text.escape_debug()));
+        let wrong = |why: &str| {
+            Invalid::new("amount", format!("`{}` is no amount in {currency}: {why}", text.escape_debug()))
+        };
         let (negative, digits) = match text.strip_prefix('-') {
             Some(rest) => (true, rest),
             None => (false, text),
@@ -106,7 +111,8 @@ impl Money {
         if beyond.bytes().any(|byte| byte != b'0') {
             return Err(wrong(&format!("it has {places} decimal places")));
         }
-        let minor = format!("{whole}{kept:0<places$}").parse::<i64>().map_err(|_| wrong("it is too large"))?;
+        let minor =
+            format!("{whole}{kept:0<places$}").parse::<i64>().map_err(|_| wrong("it is too large"))?;
         Ok(Self { minor: if negative { -minor } else { minor }, currency })
     }
 }
@@ -116,7 +122,8 @@ impl fmt::Display for Money {
         let places = self.currency.exponent() as usize;
         let sign = if self.minor < 0 { "-" } else { "" };
         let per_major = self.currency.minor_per_major().unsigned_abs();
-        let (whole, fraction) = (self.minor.unsigned_abs() / per_major, self.minor.unsigned_abs() % per_major);
+        let (whole, fraction) =
+            (self.minor.unsigned_abs() / per_major, self.minor.unsigned_abs() % per_major);
         if places == 0 {
             write!(f, "{sign}{whole} {}", self.currency)
         } else {
@@ -157,7 +164,8 @@ mod tests {
 
     #[test]
     fn prints_major_units() {
-        let show = |minor, code: &str| Money { minor, currency: code.parse().expect("a currency") }.to_string();
+        let show =
+            |minor, code: &str| Money { minor, currency: code.parse().expect("a currency") }.to_string();
         assert_eq!(show(-5, "USD"), "-0.05 USD");
         assert_eq!(show(1177, "JPY"), "1177 JPY");
     }

@@ -53,13 +53,18 @@ impl Timestamp {
     pub fn parse_with(text: &str, format: &str) -> Result<Self, Invalid> {
         let millis = DateTime::parse_from_str(text, format)
             .map(|at| at.timestamp_millis())
-            .or_else(|_| NaiveDateTime::parse_from_str(text, format).map(|at| at.and_utc().timestamp_millis()))
+            .or_else(|_| {
+                NaiveDateTime::parse_from_str(text, format).map(|at| at.and_utc().timestamp_millis())
+            })
             .or_else(|_| {
                 let day = NaiveDate::parse_from_str(text, format)?;
                 Ok(day.and_time(NaiveTime::MIN).and_utc().timestamp_millis())
             })
             .map_err(|why: chrono::ParseError| {
-                Invalid::new("", format!("`{}` is no date of the form `{format}`: {why}", text.escape_debug()))
+                Invalid::new(
+                    "",
+                    format!("`{}` is no date of the form `{format}`: {why}", text.escape_debug()),
+                )
             })?;
         Self(millis).checked()
     }
@@ -144,7 +149,12 @@ impl FromStr for Horizon {
 
     fn from_str(text: &str) -> Result<Self, Invalid> {
         let wrong = || {
-            Invalid::new("", format!("`{text}` is no length of time: write a whole number and w, d, h, m or s, such as 39w"))
+            Invalid::new(
+                "",
+                format!(
+                    "`{text}` is no length of time: write a whole number and w, d, h, m or s, such as 39w"
+                ),
+            )
         };
         let unit = text.chars().last().ok_or_else(wrong)?;
         let number: i64 = text[..text.len() - unit.len_utf8()].parse().map_err(|_| wrong())?;
@@ -180,7 +190,9 @@ mod tests {
 
     #[test]
     fn refuses_what_cannot_be() {
-        for text in ["", "1997-02-30", "1997-06-30T25:00:00Z", "0001-01-01", "9999-12-31T00:00:00Z", "yesterday"] {
+        for text in
+            ["", "1997-02-30", "1997-06-30T25:00:00Z", "0001-01-01", "9999-12-31T00:00:00Z", "yesterday"]
+        {
             assert!(text.parse::<Timestamp>().is_err(), "{text}");
         }
         assert!(Timestamp::parse_with("199706301", "%Y%m%d").is_err());

@@ -37,7 +37,9 @@ impl App {
         })?);
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let options = HostOptions::new(config.data_dir.join("cache"));
-        let host = Arc::new(Host::new(options, store.clone(), clock.clone()).context("cannot start the plugin host")?);
+        let host = Arc::new(
+            Host::new(options, store.clone(), clock.clone()).context("cannot start the plugin host")?,
+        );
         let pipeline = Pipeline::new(Parts {
             log: store.clone(),
             feed: store.clone(),

@@ -68,7 +68,8 @@ impl Client {
     /// Calls the API below `/api/v1`. An error carries the problem's detail.
     pub async fn call(&self, method: Method, path: &str, body: Option<Value>) -> Result<Value> {
         let body = body.map(|body| body.to_string());
-        let (status, bytes) = self.exchange(method, path, "application/json", body.unwrap_or_default()).await?;
+        let (status, bytes) =
+            self.exchange(method, path, "application/json", body.unwrap_or_default()).await?;
         let value: Value = if bytes.is_empty() {
             Value::Null
         } else {
@@ -80,7 +81,13 @@ impl Client {
         bail!("{}", problem_text(status, &value))
     }
 
-    async fn exchange(&self, method: Method, path: &str, kind: &str, body: String) -> Result<(StatusCode, Vec<u8>)> {
+    async fn exchange(
+        &self,
+        method: Method,
+        path: &str,
+        kind: &str,
+        body: String,
+    ) -> Result<(StatusCode, Vec<u8>)> {
         let path = format!("/api/v1{path}");
         match self {
             Self::Local { router, .. } => {
@@ -136,15 +143,22 @@ impl Client {
         Ok(match self {
             Self::Local { app, .. } => Box::new(Direct(app.clone())),
             Self::Remote { .. } if request.shape == Shape::Interactions => Box::new(Through(self)),
-            Self::Remote { .. } => bail!("customers are imported into the store directly: give --data-dir or --database-url"),
+            Self::Remote { .. } => {
+                bail!("customers are imported into the store directly: give --data-dir or --database-url")
+            }
         })
     }
 }
 
 fn problem_text(status: StatusCode, problem: &Value) -> String {
-    let mut text = problem["detail"].as_str().or_else(|| problem["title"].as_str()).unwrap_or(status.as_str()).to_owned();
+    let mut text = problem["detail"]
+        .as_str()
+        .or_else(|| problem["title"].as_str())
+        .unwrap_or(status.as_str())
+        .to_owned();
     for error in problem["errors"].as_array().into_iter().flatten() {
-        let (pointer, detail) = (error["pointer"].as_str().unwrap_or_default(), error["detail"].as_str().unwrap_or_default());
+        let (pointer, detail) =
+            (error["pointer"].as_str().unwrap_or_default(), error["detail"].as_str().unwrap_or_default());
         text.push_str(&format!("\n  {pointer}: {detail}"));
     }
     text
@@ -185,8 +199,10 @@ impl Sink for Through<'_> {
                 lines.push('\n');
             }
         }
-        let (status, bytes) = self.0.exchange(Method::POST, "/interactions", "application/x-ndjson", lines).await?;
-        let answer: Value = serde_json::from_slice(&bytes).context("/interactions did not answer with JSON")?;
+        let (status, bytes) =
+            self.0.exchange(Method::POST, "/interactions", "application/x-ndjson", lines).await?;
+        let answer: Value =
+            serde_json::from_slice(&bytes).context("/interactions did not answer with JSON")?;
         if !status.is_success() {
             bail!("{}", problem_text(status, &answer));
         }

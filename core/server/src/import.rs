@@ -124,7 +124,8 @@ pub async fn run(request: &Request, sink: &dyn Sink, progress: impl Fn(u64, u64)
         mark.rejected += batch.refused.len() as u64;
         mark.rejects_bytes = rejects.bytes();
         mark.finished = batch.bytes >= size;
-        let (records, values): (Vec<Record>, Vec<_>) = batch.rows.into_iter().map(|row| (row.record, row.value)).unzip();
+        let (records, values): (Vec<Record>, Vec<_>) =
+            batch.rows.into_iter().map(|row| (row.record, row.value)).unzip();
         let stored = sink.store(values, &mark).await?;
         if stored.len() != records.len() {
             bail!("the store answered for {} of {} rows", stored.len(), records.len());
@@ -160,11 +161,14 @@ fn report(mark: &ImportMark, request: &Request, resumed: bool) -> Report {
 
 /// Reads the file from `at` (bytes, lines) on and sends it in batches.
 fn read(request: &Request, at: (u64, u64), batches: &mpsc::Sender<Result<Batch>>) -> Result<()> {
-    let file = File::open(&request.file).with_context(|| format!("cannot open {}", request.file.display()))?;
-    let mut records = Records::new(BufReader::with_capacity(1 << 20, file), request.format, request.map.as_ref());
+    let file =
+        File::open(&request.file).with_context(|| format!("cannot open {}", request.file.display()))?;
+    let mut records =
+        Records::new(BufReader::with_capacity(1 << 20, file), request.format, request.map.as_ref());
     let reader = Reader::new(request, &mut records)?;
     records.skip_to(at.0, at.1)?;
-    let mut batch = Batch { rows: Vec::with_capacity(BATCH_ROWS), refused: Vec::new(), bytes: at.0, lines: at.1 };
+    let mut batch =
+        Batch { rows: Vec::with_capacity(BATCH_ROWS), refused: Vec::new(), bytes: at.0, lines: at.1 };
     loop {
         let next = records.next()?;
         let done = next.is_none();
@@ -192,17 +196,22 @@ fn read(request: &Request, at: (u64, u64), batches: &mpsc::Sender<Result<Batch>>
 
 /// SHA-256 over the file, the map and the source: the same import has the same key, a changed one another.
 fn fingerprint(request: &Request) -> Result<String> {
-    let mut file = File::open(&request.file).with_context(|| format!("cannot open {}", request.file.display()))?;
+    let mut file =
+        File::open(&request.file).with_context(|| format!("cannot open {}", request.file.display()))?;
     let mut hash = Sha256::new();
     let mut block = vec![0; 1 << 20];
     loop {
-        let count = file.read(&mut block).with_context(|| format!("cannot read {}", request.file.display()))?;
+        let count =
+            file.read(&mut block).with_context(|| format!("cannot read {}", request.file.display()))?;
         if count == 0 {
             break;
         }
         hash.update(&block[..count]);
     }
-    hash.update(format!("\0{:?}\0{:?}\0{:?}\0{}", request.shape, request.format, request.map, request.source));
+    hash.update(format!(
+        "\0{:?}\0{:?}\0{:?}\0{}",
+        request.shape, request.format, request.map, request.source
+    ));
     Ok(hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
 }
 

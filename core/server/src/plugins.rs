@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use anyhow::{Context as _, Result};
+use regard_engine::ports::{Feed as _, Stream};
 use regard_host::{Grants, Package};
 use regard_model::{Attributes, PluginRecord};
 use serde_json::{Value, json};
@@ -38,7 +39,9 @@ pub async fn install(app: &App, install: Install, actor: &str) -> Result<PluginR
     };
     let grants = match (install.grants, &earlier) {
         (Some(grants), _) => grants,
-        (None, Some(earlier)) => serde_json::from_value(earlier.grants.clone()).context("the stored grants are damaged")?,
+        (None, Some(earlier)) => {
+            serde_json::from_value(earlier.grants.clone()).context("the stored grants are damaged")?
+        }
         (None, None) => Grants::by_default(&manifest.permissions),
     };
     let record = PluginRecord {
@@ -59,7 +62,14 @@ pub async fn install(app: &App, install: Install, actor: &str) -> Result<PluginR
     app.host.load(install.package, config, Some(grants)).await?;
     app.store.put_plugin_files(&record.digest, &files).await?;
     app.store.put_plugin(&record).await?;
-    let details = Attributes::from([("version", record.version.clone().into()), ("digest", record.digest.clone().into())]);
+    // Asking for a position sets it: a hook hears of what happens from its installation on.
+    for stream in Stream::ALL {
+        app.store.position(&id, stream).await?;
+    }
+    let details = Attributes::from([
+        ("version", record.version.clone().into()),
+        ("digest", record.digest.clone().into()),
+    ]);
     app.store.append_audit(actor, "plugin.installed", &format!("plugin:{id}"), details).await?;
     Ok(record)
 }
@@ -81,7 +91,11 @@ pub async fn load_installed(app: &App) -> Result<()> {
 /// Puts a stored plugin into service.
 pub async fn load(app: &App, record: &PluginRecord) -> Result<()> {
     let files: BTreeMap<String, Vec<u8>> = app.store.plugin_files(&record.digest).await?;
-    let package = Package::from_parts(Path::new(&format!("{}/plugin.toml", record.id)), record.manifest.clone(), files)?;
+    let package = Package::from_parts(
+        Path::new(&format!("{}/plugin.toml", record.id)),
+        record.manifest.clone(),
+        files,
+    )?;
     let grants = serde_json::from_value(record.grants.clone()).context("the stored grants are damaged")?;
     app.host.load(package, record.config.clone(), Some(grants)).await?;
     Ok(())

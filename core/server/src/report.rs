@@ -18,9 +18,18 @@ pub fn for_people(answer: &Value) -> String {
 
 fn write_page(page: &mut String, answer: &Value, metrics: &Value) -> std::fmt::Result {
     let clv = &metrics["clv"];
-    writeln!(page, "\n  {} customers, {} orders\n", thousands(&answer["customers"]), thousands(&answer["interactions"]))?;
+    writeln!(
+        page,
+        "\n  {} customers, {} orders\n",
+        thousands(&answer["customers"]),
+        thousands(&answer["interactions"])
+    )?;
 
-    writeln!(page, "  How many came back? {} of all customers ordered again.\n", percent(&metrics["repeat-rate"]["summary"]["value"]))?;
+    writeln!(
+        page,
+        "  How many came back? {} of all customers ordered again.\n",
+        percent(&metrics["repeat-rate"]["summary"]["value"])
+    )?;
     if let Some(curve) = curve(&metrics["repeat-rate"]["summary"]["curve"]) {
         writeln!(page, "  share of customers who had come back after")?;
         let most = curve.iter().map(|(_, share)| *share).fold(0.0, f64::max);
@@ -44,18 +53,37 @@ fn write_page(page: &mut String, answer: &Value, metrics: &Value) -> std::fmt::R
     }
 
     let value = &clv["summary"]["value"];
-    writeln!(page, "\n  What are they worth over the next 39 weeks? (BG/NBD and Gamma-Gamma, fitted to these orders)")?;
+    writeln!(
+        page,
+        "\n  What are they worth over the next 39 weeks? (BG/NBD and Gamma-Gamma, fitted to these orders)"
+    )?;
     writeln!(page, "    all together  {} dollars", dollars(&value["sum"]))?;
     writeln!(page, "    on average    {} dollars", dollars(&value["mean"]))?;
     writeln!(page, "    the best one  {} dollars", dollars(&value["max"]))?;
-    writeln!(page, "    orders expected from all of them: {:.0}", clv["summary"]["expected_orders"]["sum"].as_f64().unwrap_or(0.0))?;
+    writeln!(
+        page,
+        "    orders expected from all of them: {:.0}",
+        clv["summary"]["expected_orders"]["sum"].as_f64().unwrap_or(0.0)
+    )?;
 
     let outbox = &answer["outbox"];
-    writeln!(page, "\n  What happened next? The script hook-welcome greeted customers whose value crossed its threshold:")?;
-    writeln!(page, "    {} messages delivered, {} held back because the customer had not consented", count(&outbox["delivered"]), count(&outbox["suppressed"]))?;
+    writeln!(
+        page,
+        "\n  What happened next? The script hook-welcome greeted customers whose value crossed its threshold:"
+    )?;
+    writeln!(
+        page,
+        "    {} messages delivered, {} held back because the customer had not consented",
+        count(&outbox["delivered"]),
+        count(&outbox["suppressed"])
+    )?;
 
     let elapsed = &answer["elapsed_ms"];
-    writeln!(page, "\n  import {} ms, metrics {} ms, delivery {} ms", elapsed["import"], elapsed["metrics"], elapsed["delivery"])
+    writeln!(
+        page,
+        "\n  import {} ms, metrics {} ms, delivery {} ms",
+        elapsed["import"], elapsed["metrics"], elapsed["delivery"]
+    )
 }
 
 /// How to go on after the demo's report.
@@ -84,7 +112,8 @@ fn curve(value: &Value) -> Option<Vec<(u64, f64)>> {
 
 fn bar(value: f64, most: f64) -> String {
     let eighths = if most > 0.0 { (value / most * BAR_COLUMNS * 8.0).round() as usize } else { 0 };
-    let part = ["", "\u{258f}", "\u{258e}", "\u{258d}", "\u{258c}", "\u{258b}", "\u{258a}", "\u{2589}"][eighths % 8];
+    let part =
+        ["", "\u{258f}", "\u{258e}", "\u{258d}", "\u{258c}", "\u{258b}", "\u{258a}", "\u{2589}"][eighths % 8];
     "\u{2588}".repeat(eighths / 8) + part
 }
 

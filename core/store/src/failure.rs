@@ -86,6 +86,11 @@ pub(crate) fn check_nul(field: &str, text: &str) -> Result<(), Invalid> {
     }
 }
 
+/// Text from outside that has to be stored whatever it is, such as what a provider said.
+pub(crate) fn without_nul(text: &str) -> String {
+    text.replace('\0', "\u{fffd}")
+}
+
 fn sqlite_failure(during: &'static str, extended: i32, why: String) -> StoreError {
     // The low byte is the primary code, whatever the extension says.
     if SQLITE_TRANSIENT.contains(&(extended & 0xff)) {

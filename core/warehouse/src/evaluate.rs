@@ -101,7 +101,7 @@ pub async fn evaluate(
         retry_after: None,
     };
     let rows = observations(&result, &metric, &frame).map_err(broken)?;
-    let (evaluator, evaluator_digest) = evaluators.lineage(&metric.name).unwrap_or_default();
+    let (evaluator_digest, evaluator) = evaluators.lineage(&metric.name).unwrap_or_default();
     let evaluation = Evaluation {
         id: EvaluationId::from_i64(0),
         metric: metric.name.clone(),
@@ -158,7 +158,11 @@ fn observations(
             // NaN and infinity are no answers: the metric is undefined for this subject.
             let value = Some(numbers[row]).filter(|value| values.is_valid(row) && value.is_finite());
             let details = result.columns.iter().filter(|column| column.name != "value");
-            (subject, value, Attributes(details.map(|column| (column.name.clone(), column.json(row))).collect()))
+            (
+                subject,
+                value,
+                Attributes(details.map(|column| (column.name.clone(), column.json(row))).collect()),
+            )
         })
         .collect())
 }

@@ -39,8 +39,13 @@ impl Frame {
         let requires_amount = metric.inputs.iter().any(|input| input.column == "amount" && input.required);
         let wanted = currency.and_then(|code| facts.currency_names.iter().position(|name| name == code));
         let mut group_of: HashMap<CustomerId, u32> = HashMap::new();
-        let mut frame =
-            Self { rows: Vec::new(), groups: Vec::new(), customers: Vec::new(), rows_other_currency: 0, facts };
+        let mut frame = Self {
+            rows: Vec::new(),
+            groups: Vec::new(),
+            customers: Vec::new(),
+            rows_other_currency: 0,
+            facts,
+        };
         for (row, customer) in frame.facts.customers.iter().enumerate() {
             let code = usize::from(frame.facts.currency[row]);
             if reads_amount && code != 0 && Some(code) != wanted {
@@ -83,8 +88,10 @@ impl Frame {
                 .inputs
                 .iter()
                 .map(|input| {
-                    self.column(&input.column, rows)
-                        .ok_or_else(|| UnknownColumn { metric: metric.name.clone(), column: input.column.clone() })
+                    self.column(&input.column, rows).ok_or_else(|| UnknownColumn {
+                        metric: metric.name.clone(),
+                        column: input.column.clone(),
+                    })
                 })
                 .collect::<Result<Vec<_>, _>>()?;
             Ok((groups, known, Batch { rows: u32::try_from(rows.len()).unwrap_or(u32::MAX), columns }))
@@ -145,8 +152,8 @@ pub fn main_currency(facts: &Facts) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use regard_model::metric::MetricInput;
     use regard_model::SubjectKind;
+    use regard_model::metric::MetricInput;
 
     fn facts() -> Facts {
         Facts {

@@ -25,11 +25,14 @@ fn of_column(column: &Column, rows: usize) -> Value {
         ColumnValues::Int64(numbers) => of_numbers(valid.map(|row| numbers[row] as f64)),
         ColumnValues::TimestampMs(_) => json!({ "count": valid.count() }),
         ColumnValues::Boolean(bytes) => {
-            let (count, yes) = valid.fold((0, 0), |(count, yes), row| (count + 1, yes + usize::from(bytes[row] != 0)));
+            let (count, yes) =
+                valid.fold((0, 0), |(count, yes), row| (count + 1, yes + usize::from(bytes[row] != 0)));
             json!({ "count": count, "true": yes })
         }
         ColumnValues::Utf8(texts) => of_texts(valid.filter_map(|row| texts.get(row))),
-        ColumnValues::Dictionary { codes, entries } => of_texts(valid.filter_map(|row| entries.get(codes[row] as usize))),
+        ColumnValues::Dictionary { codes, entries } => {
+            of_texts(valid.filter_map(|row| entries.get(codes[row] as usize)))
+        }
     }
 }
 
@@ -70,7 +73,10 @@ mod tests {
         let batch = Batch {
             rows: 3,
             columns: vec![
-                Column { validity: Some(vec![0b011]), ..Column::new("value", ColumnValues::Float64(vec![1.0, 3.0, f64::NAN])) },
+                Column {
+                    validity: Some(vec![0b011]),
+                    ..Column::new("value", ColumnValues::Float64(vec![1.0, 3.0, f64::NAN]))
+                },
                 Column::new("segment", ColumnValues::Utf8(texts)),
             ],
         };

@@ -162,7 +162,8 @@ impl Demo {
                 until: Some(until),
                 currency: None,
             };
-            let run = metrics::evaluate(app, request).await.with_context(|| format!("cannot evaluate {metric}"))?;
+            let run =
+                metrics::evaluate(app, request).await.with_context(|| format!("cannot evaluate {metric}"))?;
             all[metric] = json!({
                 "customers": run.subjects,
                 "interactions": run.rows,
@@ -187,7 +188,10 @@ fn prepare(folder: &Path) -> Result<()> {
     let occupied = folder.read_dir().is_ok_and(|mut entries| entries.next().is_some());
     if occupied {
         if !folder.join(MARK).is_file() {
-            bail!("{} has something in it that no demo made: name an empty folder with --data-dir", folder.display());
+            bail!(
+                "{} has something in it that no demo made: name an empty folder with --data-dir",
+                folder.display()
+            );
         }
         // Compiled plugins are worth keeping.
         for entry in folder.read_dir()? {
@@ -260,7 +264,8 @@ struct Receiver {
 impl Receiver {
     async fn start() -> Result<Self> {
         let seen: Arc<parking_lot::Mutex<std::collections::HashSet<String>>> = Arc::default();
-        let listener = TcpListener::bind("127.0.0.1:0").await.context("cannot open a port for the demo's receiver")?;
+        let listener =
+            TcpListener::bind("127.0.0.1:0").await.context("cannot open a port for the demo's receiver")?;
         let address = listener.local_addr()?;
         let keys = seen.clone();
         let take = axum::routing::post(async move |headers: axum::http::HeaderMap| {

@@ -67,7 +67,10 @@ impl Import {
             (Some(format), _) => format,
             (None, "jsonl" | "ndjson") => Format::Jsonl,
             (None, "csv" | "tsv" | "txt") => Format::Csv,
-            (None, _) => bail!("cannot tell the format of {} from its ending: add --format csv or --format jsonl", self.file.display()),
+            (None, _) => bail!(
+                "cannot tell the format of {} from its ending: add --format csv or --format jsonl",
+                self.file.display()
+            ),
         };
         Ok(Request {
             file: self.file.clone(),
@@ -83,7 +86,9 @@ impl Import {
 /// Runs an import with a bar on standard error.
 pub(super) async fn with_progress(request: &Request, sink: &dyn Sink) -> Result<Report> {
     let bar = ProgressBar::no_length();
-    if let Ok(style) = ProgressStyle::with_template("{bar:30} {percent:>3}%  {bytes} of {total_bytes}  {elapsed}, {eta} left") {
+    if let Ok(style) = ProgressStyle::with_template(
+        "{bar:30} {percent:>3}%  {bytes} of {total_bytes}  {elapsed}, {eta} left",
+    ) {
         bar.set_style(style);
     }
     let report = run(request, sink, |done, size| {
@@ -96,7 +101,10 @@ pub(super) async fn with_progress(request: &Request, sink: &dyn Sink) -> Result<
 }
 
 fn told(report: &Report) -> String {
-    let mut text = format!("{} rows stored, {} there already, {} refused", report.accepted, report.duplicates, report.rejected);
+    let mut text = format!(
+        "{} rows stored, {} there already, {} refused",
+        report.accepted, report.duplicates, report.rejected
+    );
     if report.resumed {
         text.push_str(" (continued an earlier import)");
     }

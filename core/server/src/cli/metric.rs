@@ -70,7 +70,8 @@ impl Run {
     fn body(&self) -> Result<Value> {
         let mut parameters = Map::new();
         for pair in &self.parameters {
-            let (name, text) = pair.split_once('=').with_context(|| format!("--param {pair}: write NAME=VALUE"))?;
+            let (name, text) =
+                pair.split_once('=').with_context(|| format!("--param {pair}: write NAME=VALUE"))?;
             // A number, a boolean or a list is what it looks like; everything else is text.
             parameters.insert(name.to_owned(), serde_json::from_str(text).unwrap_or_else(|_| text.into()));
         }
@@ -78,7 +79,11 @@ impl Run {
             parameters.insert("horizon_weeks".into(), json!(horizon.as_weeks()));
         }
         let mut body = json!({ "parameters": parameters });
-        for (name, value) in [("since", self.since.map(|at| json!(at))), ("until", self.until.map(|at| json!(at))), ("currency", self.currency.as_ref().map(|code| json!(code)))] {
+        for (name, value) in [
+            ("since", self.since.map(|at| json!(at))),
+            ("until", self.until.map(|at| json!(at))),
+            ("currency", self.currency.as_ref().map(|code| json!(code))),
+        ] {
             if let Some(value) = value {
                 body[name] = value;
             }
@@ -90,7 +95,9 @@ impl Run {
     fn matches(&self, evaluation: &Value) -> Result<bool> {
         let wanted = self.body()?;
         let parameters = wanted["parameters"].as_object().into_iter().flatten();
-        let same_number = |left: &Value, right: &Value| left == right || left.as_f64().is_some_and(|left| Some(left) == right.as_f64());
+        let same_number = |left: &Value, right: &Value| {
+            left == right || left.as_f64().is_some_and(|left| Some(left) == right.as_f64())
+        };
         Ok(parameters.into_iter().all(|(name, value)| same_number(&evaluation["parameters"][name], value))
             && (self.since.is_none() || evaluation["window"]["start"] == wanted["since"])
             && (self.until.is_none() || evaluation["window"]["end"] == wanted["until"])
@@ -115,7 +122,13 @@ impl Command {
                 let client = Client::open(&reach).await?;
                 let evaluation = evaluate(&client, &metric, &run).await?;
                 output.print(&evaluation, || {
-                    format!("{metric}: {} subjects from {} interactions in {} ms\n{}", evaluation["subjects"], evaluation["rows"], evaluation["elapsed_ms"], pretty(&evaluation["summary"]))
+                    format!(
+                        "{metric}: {} subjects from {} interactions in {} ms\n{}",
+                        evaluation["subjects"],
+                        evaluation["rows"],
+                        evaluation["elapsed_ms"],
+                        pretty(&evaluation["summary"])
+                    )
                 });
             }
             Self::Show { metric, subject, run, reach } => {
@@ -126,11 +139,18 @@ impl Command {
                     evaluate(&client, &metric, &run).await?;
                     shown = find(&client, &metric, subject, &run).await?;
                 }
-                let Some(shown) = shown else { bail!("{metric} says nothing about {subject}: it has no interactions that the metric counts") };
+                let Some(shown) = shown else {
+                    bail!(
+                        "{metric} says nothing about {subject}: it has no interactions that the metric counts"
+                    )
+                };
                 output.print(&shown, || told(&metric, &shown));
             }
             Self::Explain { observation, reach } => {
-                let explained = Client::open(&reach).await?.call(Method::GET, &format!("/observations/{observation}/explain"), None).await?;
+                let explained = Client::open(&reach)
+                    .await?
+                    .call(Method::GET, &format!("/observations/{observation}/explain"), None)
+                    .await?;
                 output.print(&explained, || pretty(&explained));
             }
         }
@@ -144,16 +164,20 @@ async fn evaluate(client: &Client, metric: &str, run: &Run) -> Result<Value> {
 
 /// The newest observation that fits, with its explanation.
 async fn find(client: &Client, metric: &str, subject: Subject, run: &Run) -> Result<Option<Value>> {
-    let page = client.call(Method::GET, &format!("/metrics/{metric}/observations?subject={subject}&limit=500"), None).await?;
+    let page = client
+        .call(Method::GET, &format!("/metrics/{metric}/observations?subject={subject}&limit=500"), None)
+        .await?;
     for observation in page["items"].as_array().into_iter().flatten() {
-        let explained =
-            client.call(Method::GET, &format!("/observations/{}/explain", cell(observation, "id")), None).await?;
+        let explained = client
+            .call(Method::GET, &format!("/observations/{}/explain", cell(observation, "id")), None)
+            .await?;
         if run.matches(&explained["evaluation"])? {
             let mut shown = observation.clone();
             for (name, value) in observation["details"].as_object().into_iter().flatten() {
                 shown[name] = value.clone();
             }
-            shown["explain"] = json!({ "evaluation": explained["evaluation"], "inputs": explained["inputs"] });
+            shown["explain"] =
+                json!({ "evaluation": explained["evaluation"], "inputs": explained["inputs"] });
             return Ok(Some(shown));
         }
     }
@@ -162,12 +186,21 @@ async fn find(client: &Client, metric: &str, subject: Subject, run: &Run) -> Res
 
 fn told(metric: &str, shown: &Value) -> String {
     let evaluation = &shown["explain"]["evaluation"];
-    let mut lines = vec![format!("{metric} of {}: {} {}", cell(shown, "subject"), shown["value"], cell(shown, "unit"))];
+    let mut lines =
+        vec![format!("{metric} of {}: {} {}", cell(shown, "subject"), shown["value"], cell(shown, "unit"))];
     for (name, value) in shown["details"].as_object().into_iter().flatten() {
         lines.push(format!("  {name}: {value}"));
     }
-    lines.push(format!("window: {} to {}", cell(&evaluation["window"], "start"), cell(&evaluation["window"], "end")));
-    lines.push(format!("evaluator: {} (digest {})", cell(evaluation, "evaluator"), cell(evaluation, "evaluator_digest")));
+    lines.push(format!(
+        "window: {} to {}",
+        cell(&evaluation["window"], "start"),
+        cell(&evaluation["window"], "end")
+    ));
+    lines.push(format!(
+        "evaluator: {} (digest {})",
+        cell(evaluation, "evaluator"),
+        cell(evaluation, "evaluator_digest")
+    ));
     lines.push(format!("parameters: {}", evaluation["parameters"]));
     lines.push(format!("inputs: {}", shown["explain"]["inputs"]["count"]));
     lines.join("\n")

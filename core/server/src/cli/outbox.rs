@@ -31,20 +31,24 @@ impl Command {
     pub(super) async fn run(self, output: Output) -> Result<()> {
         match self {
             Self::List { state, reach } => {
-                let path = state.map_or_else(|| "/outbox".to_owned(), |state| format!("/outbox?state={state}"));
+                let path =
+                    state.map_or_else(|| "/outbox".to_owned(), |state| format!("/outbox?state={state}"));
                 let items = Client::open(&reach).await?.list(&path).await?;
                 output.print(&json!({ "items": items }), || {
                     if items.is_empty() {
                         return "nothing there".to_owned();
                     }
                     let fields = ["id", "state", "purpose", "channel", "attempts", "due_at", "reason"];
-                    let rows: Vec<_> = items.iter().map(|one| fields.map(|field| cell(one, field)).to_vec()).collect();
+                    let rows: Vec<_> =
+                        items.iter().map(|one| fields.map(|field| cell(one, field)).to_vec()).collect();
                     table(&fields, &rows)
                 });
             }
             Self::Requeue { id, reach } => {
-                let entry =
-                    Client::open(&reach).await?.call(Method::POST, &format!("/outbox/{id}/requeue"), None).await?;
+                let entry = Client::open(&reach)
+                    .await?
+                    .call(Method::POST, &format!("/outbox/{id}/requeue"), None)
+                    .await?;
                 output.print(&entry, || format!("{id} is pending again"));
             }
         }

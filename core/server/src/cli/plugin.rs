@@ -86,32 +86,46 @@ impl Command {
         match self {
             Self::Build { folder, out, offline } => {
                 let options = BuildOptions { offline, ..BuildOptions::new(out) };
-                let built = tokio::task::block_in_place(|| build::build_plugin(&folder, &options, &mut |line| output.say(line)))?;
-                let answer = json!({ "component": built.component, "digest": built.digest, "bytes": built.bytes });
+                let built = tokio::task::block_in_place(|| {
+                    build::build_plugin(&folder, &options, &mut |line| output.say(line))
+                })?;
+                let answer =
+                    json!({ "component": built.component, "digest": built.digest, "bytes": built.bytes });
                 output.print(&answer, || format!("{} ({} bytes)", built.component.display(), built.bytes));
             }
             Self::Check { folder } => {
                 let package = package(&folder, output)?;
                 let manifest = package.manifest();
-                let answer = json!({ "id": manifest.id, "version": manifest.version, "digest": package.digest() });
+                let answer =
+                    json!({ "id": manifest.id, "version": manifest.version, "digest": package.digest() });
                 output.print(&answer, || format!("{} {} is good", manifest.id, manifest.version));
             }
             Self::Install { folder, config, allow_private, reach } => {
                 let package = package(&folder, output)?;
-                let files: Map<String, Value> =
-                    package.files().iter().map(|(name, bytes)| (name.clone(), STANDARD.encode(bytes).into())).collect();
+                let files: Map<String, Value> = package
+                    .files()
+                    .iter()
+                    .map(|(name, bytes)| (name.clone(), STANDARD.encode(bytes).into()))
+                    .collect();
                 let mut body = json!({ "manifest": package.manifest_text(), "files": files });
                 if let Some(path) = config {
-                    let text = std::fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
-                    body["config"] = serde_json::from_str(&text).with_context(|| format!("{} is no JSON", path.display()))?;
+                    let text = std::fs::read_to_string(&path)
+                        .with_context(|| format!("cannot read {}", path.display()))?;
+                    body["config"] = serde_json::from_str(&text)
+                        .with_context(|| format!("{} is no JSON", path.display()))?;
                 }
                 if !allow_private.is_empty() {
                     let grants = regard_host::Grants::by_default(&package.manifest().permissions);
-                    let grants = allow_private.iter().fold(grants, |grants, address| grants.with_private_host(address));
+                    let grants = allow_private
+                        .iter()
+                        .fold(grants, |grants, address| grants.with_private_host(address));
                     body["grants"] = serde_json::to_value(grants)?;
                 }
-                let installed = Client::open(&reach).await?.call(Method::POST, "/plugins", Some(body)).await?;
-                output.print(&installed, || format!("{} {} is installed", cell(&installed, "id"), cell(&installed, "version")));
+                let installed =
+                    Client::open(&reach).await?.call(Method::POST, "/plugins", Some(body)).await?;
+                output.print(&installed, || {
+                    format!("{} {} is installed", cell(&installed, "id"), cell(&installed, "version"))
+                });
             }
             Self::List { reach } => {
                 let items = Client::open(&reach).await?.list("/plugins").await?;
@@ -120,24 +134,33 @@ impl Command {
                         return "no plugins yet: regard plugin install FOLDER".to_owned();
                     }
                     let fields = ["id", "version", "runtime", "capabilities", "enabled", "fault"];
-                    let rows: Vec<_> = items.iter().map(|one| fields.map(|field| cell(one, field)).to_vec()).collect();
+                    let rows: Vec<_> =
+                        items.iter().map(|one| fields.map(|field| cell(one, field)).to_vec()).collect();
                     table(&fields, &rows)
                 });
             }
             Self::Show { id, reach } => {
-                let shown = Client::open(&reach).await?.call(Method::GET, &format!("/plugins/{id}"), None).await?;
+                let shown =
+                    Client::open(&reach).await?.call(Method::GET, &format!("/plugins/{id}"), None).await?;
                 output.print(&shown, || serde_json::to_string_pretty(&shown).unwrap_or_default());
             }
             Self::Enable { id, reach } => {
-                let answer = Client::open(&reach).await?.call(Method::POST, &format!("/plugins/{id}/enable"), None).await?;
+                let answer = Client::open(&reach)
+                    .await?
+                    .call(Method::POST, &format!("/plugins/{id}/enable"), None)
+                    .await?;
                 output.print(&answer, || format!("{id} is in service"));
             }
             Self::Disable { id, reach } => {
-                let answer = Client::open(&reach).await?.call(Method::POST, &format!("/plugins/{id}/disable"), None).await?;
+                let answer = Client::open(&reach)
+                    .await?
+                    .call(Method::POST, &format!("/plugins/{id}/disable"), None)
+                    .await?;
                 output.print(&answer, || format!("{id} is out of service"));
             }
             Self::Remove { id, reach } => {
-                let answer = Client::open(&reach).await?.call(Method::DELETE, &format!("/plugins/{id}"), None).await?;
+                let answer =
+                    Client::open(&reach).await?.call(Method::DELETE, &format!("/plugins/{id}"), None).await?;
                 output.print(&answer, || format!("{id} is removed"));
             }
         }

@@ -41,13 +41,18 @@ impl Command {
             Self::Create { role, label, place } => {
                 let app = open(&place).await?;
                 let (token, secret) = app.store.create_token(role.parse::<Role>()?, &label).await?;
-                let answer = json!({ "id": token.id, "role": token.role, "label": token.label, "token": secret });
+                let answer =
+                    json!({ "id": token.id, "role": token.role, "label": token.label, "token": secret });
                 output.print(&answer, || secret.clone());
             }
             Self::List { place } => {
                 let tokens = json!({ "items": open(&place).await?.store.list_tokens().await? });
                 output.print(&tokens, || {
-                    let row = |token| ["id", "role", "label", "created_at", "revoked_at"].map(|field| cell(token, field)).to_vec();
+                    let row = |token| {
+                        ["id", "role", "label", "created_at", "revoked_at"]
+                            .map(|field| cell(token, field))
+                            .to_vec()
+                    };
                     let rows: Vec<_> = tokens["items"].as_array().into_iter().flatten().map(row).collect();
                     if rows.is_empty() {
                         return "no tokens yet: regard token create --role admin".to_owned();

@@ -116,7 +116,8 @@ impl<R: Read> Records<R> {
             return Ok(Some(line));
         }
         let mut line = Vec::with_capacity(128);
-        let mut size = self.input.by_ref().take(LINE_BYTES_MAX as u64 + 2).read_until(b'\n', &mut line)? as u64;
+        let mut size =
+            self.input.by_ref().take(LINE_BYTES_MAX as u64 + 2).read_until(b'\n', &mut line)? as u64;
         if size == 0 {
             return Ok(None);
         }

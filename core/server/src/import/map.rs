@@ -146,7 +146,8 @@ struct RawAmount {
 impl Map {
     /// Reads a map file for rows of `shape`.
     pub fn read(path: &Path, shape: Shape) -> Result<Self> {
-        let text = std::fs::read_to_string(path).with_context(|| format!("cannot read the map {}", path.display()))?;
+        let text = std::fs::read_to_string(path)
+            .with_context(|| format!("cannot read the map {}", path.display()))?;
         Self::parse(&text, shape).with_context(|| format!("the map {} is wrong", path.display()))
     }
 
@@ -178,11 +179,13 @@ impl Map {
             },
             Shape::Interactions => {
                 let needed = |key: &str| anyhow!("`{key}` is missing: interactions need it");
-                let (occurred_at, cast) = typed(raw.occurred_at.ok_or_else(|| needed("occurred_at"))?, Some("date"))
-                    .context("`occurred_at`")?;
+                let (occurred_at, cast) =
+                    typed(raw.occurred_at.ok_or_else(|| needed("occurred_at"))?, Some("date"))
+                        .context("`occurred_at`")?;
                 Target::Interaction {
                     kind: raw.kind.ok_or_else(|| needed("kind"))?.parse()?,
-                    channel: Template::parse(&raw.channel.ok_or_else(|| needed("channel"))?).context("`channel`")?,
+                    channel: Template::parse(&raw.channel.ok_or_else(|| needed("channel"))?)
+                        .context("`channel`")?,
                     external_id: optional("external_id", &raw.external_id)?,
                     occurred_at: (occurred_at, cast),
                     amount: raw
@@ -216,7 +219,9 @@ impl Map {
                 None | Some(RawHeader::FirstLine(true)) => Header::FirstLine,
                 Some(RawHeader::Names(names)) => Header::Names(names),
                 Some(RawHeader::FirstLine(false)) => {
-                    bail!("`header` is true for a first line with names, or the list of names: header = [\"a\", \"b\"]")
+                    bail!(
+                        "`header` is true for a first line with names, or the list of names: header = [\"a\", \"b\"]"
+                    )
                 }
             },
             identifiers,

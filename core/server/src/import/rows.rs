@@ -145,11 +145,14 @@ impl Reader {
 
     /// The fields of a delimited record.
     fn split<'a>(&self, bytes: &'a [u8]) -> Result<Vec<Cow<'a, str>>, String> {
-        let text = std::str::from_utf8(bytes).map_err(|why| format!("invalid UTF-8 after byte {}", why.valid_up_to()))?;
+        let text = std::str::from_utf8(bytes)
+            .map_err(|why| format!("invalid UTF-8 after byte {}", why.valid_up_to()))?;
         let delimiter = self.map.as_ref().map_or(Delimiter::Byte(b','), |map| map.delimiter);
         match delimiter {
             Delimiter::Whitespace => Ok(text.split_whitespace().map(Cow::Borrowed).collect()),
-            Delimiter::Byte(byte) if !text.contains('"') => Ok(text.split(char::from(byte)).map(Cow::Borrowed).collect()),
+            Delimiter::Byte(byte) if !text.contains('"') => {
+                Ok(text.split(char::from(byte)).map(Cow::Borrowed).collect())
+            }
             Delimiter::Byte(byte) => {
                 let mut reader = csv::ReaderBuilder::new()
                     .delimiter(byte)
@@ -169,14 +172,15 @@ impl Reader {
         line: u64,
         column: impl Fn(&str) -> Option<Cow<'a, str>>,
     ) -> Result<RowValue, String> {
-        let value = |name: &str| {
-            column(name).or_else(|| (name == LINE).then(|| Cow::Owned(line.to_string())))
-        };
+        let value =
+            |name: &str| column(name).or_else(|| (name == LINE).then(|| Cow::Owned(line.to_string())));
         let text = |template: &Template| template.fill(&value);
         let mut identifiers = Vec::with_capacity(map.identifiers.len());
         for (scheme, template) in &map.identifiers {
             if let Some(value) = text(template) {
-                identifiers.push(Identifier::new(scheme, &value).map_err(|why| format!("identifier {scheme}: {why}"))?);
+                identifiers.push(
+                    Identifier::new(scheme, &value).map_err(|why| format!("identifier {scheme}: {why}"))?,
+                );
             }
         }
         let mut attributes = Attributes::new();
@@ -202,7 +206,9 @@ impl Reader {
                     source: self.source.clone(),
                 };
                 if customer.identifiers.is_empty() {
-                    return Err("no identifier: without one the row would be stored again at every import".into());
+                    return Err(
+                        "no identifier: without one the row would be stored again at every import".into()
+                    );
                 }
                 Ok(RowValue::Customer(Box::new(customer.checked().map_err(|why| why.to_string())?)))
             }
@@ -215,7 +221,9 @@ impl Reader {
                 let at = text(&occurred_at.0).ok_or_else(|| missing("occurred_at"))?;
                 let amount = match amount {
                     Some((template, currency)) => match text(template) {
-                        Some(amount) => Some(Money::parse_major(&amount, *currency).map_err(|why| why.to_string())?),
+                        Some(amount) => {
+                            Some(Money::parse_major(&amount, *currency).map_err(|why| why.to_string())?)
+                        }
                         None => None,
                     },
                     None => None,

@@ -3,8 +3,8 @@
 use anyhow::Result;
 use async_trait::async_trait;
 use regard_engine::import::ImportMark;
-use regard_engine::ports::Appended;
 use regard_engine::inbound::Submission;
+use regard_engine::ports::Appended;
 use regard_model::customer::NewCustomer;
 use regard_store::Imported;
 

@@ -41,7 +41,9 @@ impl Template {
                     }
                     parts.push(Part::Column(name.trim().to_owned()));
                 }
-                '}' => bail!("`{text}`: a closing brace without an opening one; write it twice to mean the character"),
+                '}' => bail!(
+                    "`{text}`: a closing brace without an opening one; write it twice to mean the character"
+                ),
                 _ => plain.push(c),
             }
         }

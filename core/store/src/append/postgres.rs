@@ -50,13 +50,16 @@ pub(crate) async fn append(
     Ok(plan.outcomes)
 }
 
+/// The limits of one row keep the planner from joining by a pass over a whole table: while a bulk import fills the
+/// tables, their statistics are behind.
 async fn look_up(txn: &mut Transaction<'_, Postgres>, batch: &[Incoming]) -> Result<Known, sqlx::Error> {
     let mut known = Known::default();
     let channels: Vec<i64> = batch.iter().map(|item| item.channel.as_i64()).collect();
     let external_ids: Vec<&str> = batch.iter().map(|item| item.external_id.as_str()).collect();
     let duplicates: Vec<(i64, i64)> = sqlx::query_as(
         "SELECT u.place, i.id FROM unnest($1::bigint[], $2::text[]) WITH ORDINALITY AS u(channel_id, external_id, place)
-         JOIN interaction i ON i.channel_id = u.channel_id AND i.external_id = u.external_id",
+         CROSS JOIN LATERAL (SELECT id FROM interaction
+             WHERE channel_id = u.channel_id AND external_id = u.external_id LIMIT 1) AS i",
     )
     .bind(&channels)
     .bind(&external_ids)
@@ -74,8 +77,9 @@ async fn look_up(txn: &mut Transaction<'_, Postgres>, batch: &[Incoming]) -> Res
         let holders: Vec<(i64, i64, i64, String)> = sqlx::query_as(
             "SELECT u.place, i.customer_id, c.root_id, c.stage
              FROM unnest($1::text[], $2::text[]) WITH ORDINALITY AS u(value, scheme, place)
-             JOIN identifier i ON i.value = u.value AND i.scheme = u.scheme
-             JOIN customer c ON c.id = i.customer_id",
+             CROSS JOIN LATERAL (SELECT customer_id FROM identifier
+                 WHERE value = u.value AND scheme = u.scheme LIMIT 1) AS i
+             CROSS JOIN LATERAL (SELECT root_id, stage FROM customer WHERE id = i.customer_id LIMIT 1) AS c",
         )
         .bind(&values)
         .bind(&schemes)

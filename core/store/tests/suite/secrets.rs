@@ -30,7 +30,7 @@ async fn with_secrets(store: &Store) -> Result<regard_model::Channel> {
 fn bytes_at_rest(bed: &Bed) -> Result<Vec<u8>> {
     if bed.backend == Backend::Postgres {
         // The server writes what it is given; what it was given, it gives back.
-        let rows = bed.sql("SELECT convert_from(sealed, 'LATIN1') FROM secret")?;
+        let rows = bed.sql("SELECT encode(sealed, 'escape') FROM secret")?;
         return Ok(format!("{rows}{}", bed.sql("SELECT encode(secret_hash, 'escape'), label FROM token")?)
             .into_bytes());
     }

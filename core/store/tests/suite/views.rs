@@ -132,7 +132,10 @@ pub async fn show_customers_after_merges_and_instants_in_utc(bed: Bed) -> Result
         bed.sql("SELECT channel, amount_minor, currency FROM interactions WHERE customer_id IS NULL")?,
         "shop|1177|USD"
     );
-    assert_eq!(bed.sql("SELECT count(*) FROM interactions WHERE attributes ->> 'n' = '-1'")?, "1");
+    assert_eq!(
+        bed.sql("SELECT count(*) FROM interactions WHERE CAST(attributes ->> 'n' AS TEXT) = '-1'")?,
+        "1"
+    );
     assert_eq!(
         bed.sql("SELECT subject_kind, subject_id, window_start, value FROM observations ORDER BY subject_kind DESC")?,
         format!("customer|{ada}||0.5\nbusiness|||2.5")

@@ -1,6 +1,6 @@
 //! How guests are compiled, stopped and given memory.
 
-use wasmtime::{Config, Engine, InstanceAllocationStrategy, PoolingAllocationConfig};
+use wasmtime::{Config, Enabled, Engine, InstanceAllocationStrategy, PoolingAllocationConfig};
 
 use crate::registry::HostOptions;
 
@@ -13,8 +13,8 @@ pub(super) const TABLES_PER_INSTANCE_MAX: u32 = 8;
 /// Entries in one table: functions that are called through pointers; large programs have some ten thousand.
 pub(super) const TABLE_ELEMENTS_MAX: usize = 100_000;
 /// Memory that a freed slot keeps for the next instance, in bytes: what a small guest touches, so that its next
-/// instance needs no page faults.
-const SLOT_RESIDENT_BYTES: usize = 1 << 20;
+/// instance needs no page faults. Where the kernel can tell which pages were touched, only those are cleared.
+const SLOT_RESIDENT_BYTES: usize = 256 << 10;
 /// Stack of a guest, in bytes; deeper recursion is a defect.
 const STACK_BYTES: usize = 1 << 20;
 /// Stack of the thread of control that carries the guest and the host's functions it calls, in bytes.
@@ -64,6 +64,7 @@ fn pool(options: &HostOptions) -> PoolingAllocationConfig {
         .table_elements(TABLE_ELEMENTS_MAX)
         .max_memory_size(usize::try_from(memory).unwrap_or(usize::MAX))
         .linear_memory_keep_resident(SLOT_RESIDENT_BYTES)
+        .pagemap_scan(Enabled::Auto)
         .max_unused_warm_slots(instances / 4);
     pool
 }
