@@ -81,7 +81,7 @@ const OPEN_CALLS: [&str; 3] = ["/api/v1/inbound/{channel}", "/healthz", "/readyz
 /// What handlers work with: the app, and what only HTTP needs.
 pub(crate) struct Site {
     app: Arc<App>,
-    telemetry: Telemetry,
+    telemetry: Arc<Telemetry>,
     in_flight: InFlight,
 }
 
@@ -97,7 +97,7 @@ impl Deref for Site {
 ///
 /// A caller in the same process may put a [`Principal`] into a request's extensions instead of sending a token.
 pub fn router(app: Arc<App>) -> Router {
-    let site = Arc::new(Site { app, telemetry: Telemetry::new(), in_flight: InFlight::default() });
+    let site = Arc::new(Site { app, telemetry: Arc::new(Telemetry::new()), in_flight: InFlight::default() });
     let (router, description) = assemble(&site).split_for_parts();
     let description = complete(description);
     let document: Arc<str> = serde_json::to_string_pretty(&description).unwrap_or_default().into();
@@ -110,7 +110,7 @@ pub fn router(app: Arc<App>) -> Router {
         .merge(SwaggerUi::new("/docs").url(DESCRIPTION, description))
         .fallback(problem::no_route)
         .method_not_allowed_fallback(problem::no_method)
-        .layer(from_fn_with_state(site.clone(), watch::watch))
+        .layer(from_fn_with_state(site.telemetry.clone(), watch::watch))
         .with_state(site)
 }
 

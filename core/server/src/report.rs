@@ -107,7 +107,8 @@ fn curve(value: &Value) -> Option<Vec<(u64, f64)>> {
         Value::Object(fields) => Some((fields.get("weeks")?.as_u64()?, fields.get("share")?.as_f64()?)),
         _ => None,
     };
-    parsed.as_array()?.iter().map(point).collect()
+    // Weeks that nobody has had the time for yet have no share.
+    parsed.as_array().map(|points| points.iter().filter_map(point).collect())
 }
 
 fn bar(value: f64, most: f64) -> String {

@@ -78,9 +78,11 @@ async fn bare(directory: &Path) -> Result<Duration> {
         "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON; PRAGMA cache_size = -65536;
          PRAGMA wal_autocheckpoint = 10000;",
     )?;
-    let mut known = vec![false; CUSTOMERS];
+    let mut known: Vec<Option<i64>> = vec![None; CUSTOMERS];
     let mut elapsed = Duration::ZERO;
-    let (base, mut next) = (1_i64 << 50, 1_i64 << 50);
+    // As many digits as the store's ids have, ascending in the order of making, as the store's do.
+    let mut next = 1_i64 << 60;
+    let channel = 1_i64 << 59;
     for first in (0..ROWS).step_by(BATCH) {
         let batch = (first..first + BATCH)
             .map(|n| Ok((n, item(ChannelId::from_i64(1), n)?, format!("{{\"quantity\":{}}}", n % 7 + 1))))
@@ -104,21 +106,19 @@ async fn bare(directory: &Path) -> Result<Duration> {
                  VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)",
             )?;
             for (n, item, attributes) in &batch {
-                let who = customer_of(*n);
-                let id = base + 1 + who as i64;
-                if !known[who] {
-                    known[who] = true;
+                next += 2;
+                let id = *known[customer_of(*n)].get_or_insert(next);
+                if id == next {
                     customer.execute(params![id, item.source, START_MS])?;
-                    next += 1;
-                    change.execute([next, id])?;
+                    change.execute([id, id])?;
                     for known in &item.identifiers {
                         identifier.execute(params![known.value, known.scheme, id, START_MS])?;
                     }
                 }
                 insert.execute(params![
-                    base + 1 + *n as i64,
+                    next + 1,
                     id,
-                    1,
+                    channel,
                     item.occurred_at.as_millis(),
                     item.amount.map(|amount| amount.minor),
                     item.amount.as_ref().map(|amount| amount.currency.code()),

@@ -9,7 +9,7 @@ use sea_orm::{ColumnTrait, EntityTrait, IntoActiveModel, QueryFilter, QueryOrder
 use sha2::{Digest, Sha256};
 
 use crate::entity::audit::{Column, Entity, Model};
-use crate::failure::{During, check_nul};
+use crate::failure::{During, without_nul};
 use crate::json;
 use crate::open::Store;
 
@@ -51,18 +51,15 @@ impl Store {
         details: Attributes,
     ) -> Result<AuditEntry, StoreError> {
         let during = "append to the audit log";
-        for (field, text) in [("actor", actor), ("action", action), ("subject", subject)] {
-            check_nul(field, text)?;
-        }
         let write = self.begin_ordered(during).await?;
         let last = Entity::find().order_by_desc(Column::Id).one(&*write).await.during(during)?;
         let now = self.now();
         let mut row = Model {
             id: self.inner.ids.next::<()>(now).as_i64(),
             at: now.as_millis(),
-            actor: actor.to_owned(),
-            action: action.to_owned(),
-            subject: subject.to_owned(),
+            actor: without_nul(actor),
+            action: without_nul(action),
+            subject: without_nul(subject),
             details: json::to_text(during, &details)?.into_owned(),
             hash: String::new(),
         };

@@ -18,7 +18,7 @@ use crate::append;
 use crate::consents::ledger_of;
 use crate::customers::read_all;
 use crate::entity::outbox::{Column, Entity};
-use crate::failure::{During, check_nul};
+use crate::failure::{During, without_nul};
 use crate::open::{Engine, Store};
 use crate::outbox::read_entries;
 use crate::sqlite::numbered;
@@ -91,17 +91,17 @@ impl Outbox for Store {
         Ok(claimed)
     }
 
-    async fn settle(&self, settlements: Vec<Settlement>) -> Result<(), StoreError> {
+    async fn settle(&self, mut settlements: Vec<Settlement>) -> Result<(), StoreError> {
         let during = "settle outbox entries";
         if settlements.is_empty() {
             return Ok(());
         }
-        for settlement in &settlements {
-            let attempt = settlement.attempt.as_ref().map(|attempt| &attempt.detail);
-            for text in
-                [settlement.reason.as_ref(), settlement.provider_id.as_ref(), attempt].into_iter().flatten()
-            {
-                check_nul("settlement", text)?;
+        // What became of a message must not be lost because a provider answers with odd bytes.
+        for settlement in &mut settlements {
+            let attempt = settlement.attempt.as_mut().map(|attempt| &mut attempt.detail);
+            let texts = [settlement.reason.as_mut(), settlement.provider_id.as_mut(), attempt];
+            for text in texts.into_iter().flatten() {
+                *text = without_nul(text);
             }
         }
         let (ids, now) = (self.inner.ids.clone(), self.now());

@@ -40,9 +40,9 @@ const ACQUIRE_TIMEOUT_MS: u64 = 10_000;
 /// How often the channels are read again, in milliseconds, because another process may have changed them.
 const CHANNELS_REFRESH_MS: u64 = 2_000;
 /// Key of the PostgreSQL lock under which positions in the log are given out ("regard" and 1 in ASCII).
-pub(crate) const LOG_LOCK: i64 = 0x7265_6761_7264_01;
+pub(crate) const LOG_LOCK: i64 = 0x0072_6567_6172_6401;
 /// Key of the PostgreSQL lock under which the schema is brought up to date.
-const SCHEMA_LOCK: i64 = 0x7265_6761_7264_02;
+const SCHEMA_LOCK: i64 = 0x0072_6567_6172_6402;
 
 /// The highest position that any stream has given out.
 pub(crate) const LAST_POSITION: &str = "SELECT coalesce(max(id), 0) FROM (

@@ -7,7 +7,7 @@ use sea_orm::{ColumnTrait, EntityTrait, IntoActiveModel, QueryFilter, QueryOrder
 
 use crate::entity::plugin::{Column, Entity, Model};
 use crate::entity::{kept, progress};
-use crate::failure::{During, check_nul};
+use crate::failure::{During, check_nul, without_nul};
 use crate::json;
 use crate::open::Store;
 use crate::secrets::{self, SecretOwner};
@@ -104,8 +104,7 @@ impl Store {
     /// # Errors
     /// `NotFound`.
     pub async fn set_plugin_fault(&self, id: &str, fault: Option<&str>) -> Result<(), StoreError> {
-        fault.map_or(Ok(()), |fault| check_nul("fault", fault))?;
-        self.set_plugin(id, Column::Fault, fault.map(str::to_owned).into()).await
+        self.set_plugin(id, Column::Fault, fault.map(without_nul).into()).await
     }
 
     /// Removes a plugin with its secrets, its positions in the streams and the bytes it kept; says whether it was

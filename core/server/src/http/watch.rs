@@ -12,8 +12,8 @@ use axum::response::{IntoResponse as _, Response};
 use futures_util::FutureExt as _;
 use tracing::Instrument as _;
 
-use super::Site;
 use super::problem::{Problem, Trouble};
+use super::telemetry::Telemetry;
 
 /// Longest time for an ordinary request, in seconds. Clients and proxies seldom wait longer.
 pub const REQUEST_S_MAX: u64 = 30;
@@ -27,7 +27,7 @@ const REQUEST_ID_BYTES_MAX: usize = 64;
 const NO_ROUTE: &str = "none";
 
 /// Watches over one request.
-pub async fn watch(State(site): State<Arc<Site>>, request: Request, next: Next) -> Response {
+pub async fn watch(State(telemetry): State<Arc<Telemetry>>, request: Request, next: Next) -> Response {
     let begun = Instant::now();
     let id = request_id(&request);
     let method = request.method().clone();
@@ -46,7 +46,7 @@ pub async fn watch(State(site): State<Arc<Site>>, request: Request, next: Next) 
         response
     };
     let mut response = answer.instrument(span).await;
-    site.telemetry.answered(method, route, response.status(), begun.elapsed());
+    telemetry.answered(method, route, response.status(), begun.elapsed());
     let headers = response.headers_mut();
     headers.insert(REQUEST_ID, id);
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
@@ -95,4 +95,45 @@ fn panic_text(panic: &(dyn Any + Send)) -> String {
     let text = panic.downcast_ref::<&str>().copied();
     let text = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
     format!("a handler panicked: {}", text.unwrap_or("without a word"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use axum::Router;
+    use axum::body::Body;
+    use axum::middleware::from_fn_with_state;
+    use axum::routing::get;
+    use tower::ServiceExt as _;
+
+    async fn boom() -> &'static str {
+        panic!("boom")
+    }
+
+    async fn ask(path: &str, id: &str) -> Response {
+        let router = Router::new()
+            .route("/fine", get(|| async { "fine" }))
+            .route("/boom", get(boom))
+            .layer(from_fn_with_state(Arc::new(Telemetry::new()), watch));
+        let request =
+            Request::builder().uri(path).header(REQUEST_ID, id).body(Body::empty()).expect("a request");
+        router.oneshot(request).await.expect("an answer")
+    }
+
+    #[tokio::test]
+    async fn a_panic_is_answered_and_named_only_in_the_log() {
+        let response = ask("/boom", "r1").await;
+        assert_eq!(response.status(), 500);
+        assert_eq!(response.headers()[REQUEST_ID], "r1");
+        let body = axum::body::to_bytes(response.into_body(), usize::MAX).await.expect("a body");
+        assert!(!String::from_utf8_lossy(&body).contains("boom"));
+    }
+
+    #[tokio::test]
+    async fn a_decent_id_of_the_caller_is_kept() {
+        assert_eq!(ask("/fine", "r-2").await.headers()[REQUEST_ID], "r-2");
+        for other in ["", "has space", &"x".repeat(100)] {
+            assert_ne!(ask("/fine", other).await.headers()[REQUEST_ID], other);
+        }
+    }
 }

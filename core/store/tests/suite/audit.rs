@@ -16,9 +16,9 @@ pub async fn shows_what_was_tampered_with(bed: Bed) -> Result<()> {
         lines.push(node.append_audit("token:x", "customer.merged", &format!("customer:{n}"), details).await?);
         bed.clock.advance(1);
     }
-    store.audit("plugin:y", "call.denied", NASTY, Attributes::new()).await?;
+    store.audit("plugin:y\0", "call.denied", NASTY, Attributes::new()).await?;
     let check = store.check_audit().await?;
-    assert_eq!((check.lines, check.broken_at), (11, None));
+    assert_eq!((check.lines, check.broken_at), (11, None), "a denied call is written down whatever its text");
     assert_eq!(store.list_audit(&AuditFilter::default(), None, 1).await?[0].hash, check.head);
     let denied = AuditFilter { action: Some("call.denied".into()), ..AuditFilter::default() };
     assert_eq!(store.list_audit(&denied, None, 10).await?[0].subject, NASTY);

@@ -2,7 +2,7 @@ use anyhow::{Context, Result};
 use regard_engine::import::ImportMark;
 use regard_engine::ports::Log;
 use regard_model::attributes::ATTRIBUTES_MAX;
-use regard_model::customer::NewCustomer;
+use regard_model::customer::{CustomerChange, NewCustomer};
 use regard_model::{Attributes, Identifier};
 use regard_store::Imported;
 use serde_json::json;
@@ -31,6 +31,9 @@ pub async fn make_and_update_by_identifier(bed: Bed) -> Result<()> {
     let store = bed.open().await?;
     let ada = customer(&store, "Ada", &["email:ada@example.com"]).await?;
     let eve = customer(&store, "Eve", &["email:eve@example.com"]).await?;
+    let one_more =
+        CustomerChange { attributes: Attributes::from([("own", json!(1))]), ..CustomerChange::default() };
+    store.change_customer(ada.id, one_more).await?;
     let batch = vec![
         new("Ada Lovelace", &["email:ada@example.com", "external:crm:1"]),
         new("", &["email:eve@example.com"]),
@@ -44,7 +47,7 @@ pub async fn make_and_update_by_identifier(bed: Bed) -> Result<()> {
         NewCustomer { source: "Not A Slug".into(), ..new("Bad", &["external:crm:4"]) },
         new("Nobody", &[]),
         NewCustomer {
-            attributes: Attributes((0..=ATTRIBUTES_MAX).map(|n| (n.to_string(), json!(n))).collect()),
+            attributes: Attributes((0..ATTRIBUTES_MAX).map(|n| (n.to_string(), json!(n))).collect()),
             ..new("Ada", &["email:ada@example.com", "external:crm:9"])
         },
         new("Nine", &["external:crm:9"]),

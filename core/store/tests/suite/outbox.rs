@@ -139,6 +139,7 @@ pub async fn settles_with_attempt_and_receipt(bed: Bed) -> Result<()> {
     receipt.customer = Some(ada.id);
     receipt.kind = "message.sent".parse()?;
     (sent.attempt, sent.receipt) = (Some(attempt(2)), Some(receipt));
+    sent.reason = Some("a provider may say \0 anything".into());
     store.settle(vec![sent.clone()]).await?;
     // A node that did not hear that its settlement was stored reports it again.
     store.settle(vec![sent]).await?;
