@@ -154,7 +154,7 @@ impl Server {
     pub fn call(&self, method: Method, path: &str, token: &str, body: Option<Value>) -> Result<(u16, Value)> {
         let url = format!("http://{}/api/v1{path}", self.address);
         block_on(async move {
-            let mut request = reqwest::Client::new().request(method, url).bearer_auth(token);
+            let mut request = client().request(method, url).bearer_auth(token);
             if let Some(body) = body {
                 request = request.header("content-type", "application/json").body(body.to_string());
             }
@@ -196,6 +196,13 @@ fn listening(child: &mut Child) -> Result<SocketAddr> {
         }
     }
     bail!("it ended before it said where it listens")
+}
+
+/// An HTTP client. Its TLS needs a provider of cryptography even where nothing is encrypted.
+pub fn client() -> reqwest::Client {
+    // A second installation is refused and harmless.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    reqwest::Client::new()
 }
 
 /// Runs a future to its end on a small runtime of its own.

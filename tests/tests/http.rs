@@ -20,8 +20,9 @@ mod repeats;
 #[path = "http/roles.rs"]
 mod roles;
 
+use regard_tests::server::client;
 use regard_tests::server::{Server, block_on};
-use reqwest::{Client, Method, Response};
+use reqwest::{Method, Response};
 use serde_json::{Value, json};
 
 /// A server, and a token with every right.
@@ -92,7 +93,7 @@ impl Api {
 
     /// A request below `/api/v1` with every right.
     fn request(&self, method: Method, path: &str) -> reqwest::RequestBuilder {
-        Client::new().request(method, self.url(&format!("/api/v1{path}"))).bearer_auth(&self.admin)
+        client().request(method, self.url(&format!("/api/v1{path}"))).bearer_auth(&self.admin)
     }
 
     /// Asks with a JSON body, or without one when it is null, and expects a status.
@@ -111,7 +112,7 @@ impl Api {
     }
 
     fn is_up(&self) -> bool {
-        self.send(Client::new().get(self.url("/healthz"))).status == 200
+        self.send(client().get(self.url("/healthz"))).status == 200
     }
 }
 

@@ -170,10 +170,7 @@ fn wrong_usage_says_how_to_mend_it() {
     let map = desk.write("orders.toml", ORDERS);
     for (arguments, says) in [
         (vec!["import", "interactions", &file], "--map FILE"),
-        (
-            vec!["import", "interactions", &file, "--map", &map],
-            "the map names a column `order` that the file has not; it has: a, b",
-        ),
+        (vec!["import", "interactions", &file, "--map", &map], "that the file has not; it has: a, b"),
         (vec!["import", "interactions", "/nowhere/x.csv", "--map", &map], "cannot read /nowhere/x.csv"),
         (vec!["import", "customers", &file, "--map", &map], "does not belong into a map"),
     ] {

@@ -7,7 +7,7 @@ use std::net::{SocketAddr, TcpListener};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use regard_tests::server::{Server, block_on, run, source};
+use regard_tests::server::{Server, block_on, client, run, source};
 use reqwest::Method;
 use serde_json::{Value, json};
 use standardwebhooks::Webhook;
@@ -57,7 +57,7 @@ impl Desk {
 
     /// Posts a webhook call and returns status and body.
     fn post(&self, id: &str, timestamp: i64, signature: &str, body: &[u8]) -> (u16, String) {
-        let request = reqwest::Client::new()
+        let request = client()
             .post(format!("http://{}/api/v1/inbound/hooks", self.server.address()))
             .header("webhook-id", id)
             .header("webhook-timestamp", timestamp)

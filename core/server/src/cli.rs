@@ -81,7 +81,8 @@ impl Output {
 /// Runs the command that the program was called with.
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
-    let filter = EnvFilter::try_from_env("REGARD_LOG").unwrap_or_else(|_| EnvFilter::new("warn,regard_server=info"));
+    let filter =
+        EnvFilter::try_from_env("REGARD_LOG").unwrap_or_else(|_| EnvFilter::new("warn,regard_server=info"));
     let colours = std::io::stderr().is_terminal();
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(colours).init();
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {

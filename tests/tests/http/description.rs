@@ -1,7 +1,7 @@
 //! What the server says of itself.
 
+use regard_tests::server::client;
 use regard_tests::server::{regard, source};
-use reqwest::Client;
 use serde_json::Value;
 
 use crate::{Api, order};
@@ -68,7 +68,7 @@ fn every_reference_of_the_description_leads_somewhere() {
 #[test]
 fn pages_for_people_and_machines_are_served() {
     let api = Api::start();
-    let get = |path: &str| api.send(Client::new().get(api.url(path)));
+    let get = |path: &str| api.send(client().get(api.url(path)));
     assert_eq!(get("/healthz").json()["status"], "ok");
     assert_eq!(get("/readyz").json()["status"], "ok");
     assert_eq!(get("/openapi.json").json(), get("/api/v1/openapi.json").json());
@@ -79,7 +79,7 @@ fn pages_for_people_and_machines_are_served() {
     assert_eq!(get("/docs/swagger-ui-bundle.js").status, 200);
     let id = "my-request";
     assert_eq!(
-        api.send(Client::new().get(api.url("/healthz")).header("x-request-id", id)).header("x-request-id"),
+        api.send(client().get(api.url("/healthz")).header("x-request-id", id)).header("x-request-id"),
         id
     );
 }
@@ -93,7 +93,7 @@ fn what_the_server_measures_is_told_to_prometheus() {
         "/interactions",
         serde_json::json!([order("1"), order("1"), {"channel": "shop"}]),
     );
-    let answer = api.send(Client::new().get(api.url("/metrics")).bearer_auth(&api.admin));
+    let answer = api.send(client().get(api.url("/metrics")).bearer_auth(&api.admin));
     assert_eq!(answer.status, 200, "{}", answer.text);
     for line in [
         r#"regard_interactions_total{outcome="accepted"} 1"#,

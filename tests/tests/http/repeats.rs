@@ -63,7 +63,7 @@ fn a_key_makes_a_post_happen_once() {
 
     // Another caller's key is another key.
     let agent = api.server.token("agent").expect("a token");
-    let request = reqwest::Client::new().post(api.url("/api/v1/customers")).bearer_auth(agent);
+    let request = regard_tests::server::client().post(api.url("/api/v1/customers")).bearer_auth(agent);
     let request = request.header("idempotency-key", "k1").header("content-type", "application/json");
     assert_eq!(api.send(request.body(json!({ "name": "Bob" }).to_string())).status, 201);
 

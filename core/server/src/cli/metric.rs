@@ -76,7 +76,10 @@ impl Run {
             parameters.insert(name.to_owned(), serde_json::from_str(text).unwrap_or_else(|_| text.into()));
         }
         if let Some(horizon) = self.horizon {
-            parameters.insert("horizon_weeks".into(), json!(horizon.as_weeks()));
+            let weeks = horizon.as_weeks();
+            // A whole number is written as one: metrics may ask for integers.
+            let weeks = if weeks.fract() == 0.0 { json!(weeks as i64) } else { json!(weeks) };
+            parameters.insert("horizon_weeks".into(), weeks);
         }
         let mut body = json!({ "parameters": parameters });
         for (name, value) in [
