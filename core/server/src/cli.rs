@@ -104,12 +104,12 @@ pub fn main() -> ExitCode {
 async fn run(cli: Cli) -> Result<()> {
     let output = Output { json: cli.json };
     match cli.command {
-        Command::Demo(demo) => demo.run(output).await,
+        Command::Demo(demo) => Box::pin(demo.run(output)).await,
         Command::Serve(serve) => serve.run(output).await,
         Command::Token(command) => command.run(output).await,
-        Command::Import(command) => command.run(output).await,
-        Command::Plugin(command) => command.run(output).await,
-        Command::Metric(command) => command.run(output).await,
+        Command::Import(command) => Box::pin(command.run(output)).await,
+        Command::Plugin(command) => Box::pin(command.run(output)).await,
+        Command::Metric(command) => Box::pin(command.run(output)).await,
         Command::Outbox(command) => command.run(output).await,
         Command::Openapi => openapi::run(),
     }

@@ -170,7 +170,7 @@ fn read(request: &Request, at: (u64, u64), batches: &mpsc::Sender<Result<Batch>>
     let mut batch =
         Batch { rows: Vec::with_capacity(BATCH_ROWS), refused: Vec::new(), bytes: at.0, lines: at.1 };
     loop {
-        let next = records.next()?;
+        let next = records.next_record()?;
         let done = next.is_none();
         match next {
             Some(Ok(record)) if record.is_blank() => {}

@@ -11,8 +11,7 @@ use regard_engine::ports::{Evaluators as _, SystemClock};
 use regard_host::build::{BuildOptions, build_plugin};
 use regard_host::{Grants, Host, HostOptions, Package};
 use regard_model::Timestamp;
-use regard_sdk::columns as guest;
-use regard_sdk::{Accumulator as _, Evaluator};
+use regard_sdk::{Accumulator as _, ColumnData, Evaluator};
 use regard_store::{Store, StoreOptions};
 use regard_tests::server::source;
 use serde_json::json;
@@ -72,7 +71,7 @@ async fn load(host: &Host, plugin: &str, folder: &std::path::Path) -> Result<()>
     let files = [(entry, std::fs::read(&built.component)?)].into();
     let package = Package::from_parts(&source.join("plugin.toml"), text, files)?;
     let grants = Grants::by_default(&package.manifest().permissions);
-    host.load(package, grants, json!({})).await?;
+    host.load(package, json!({}), Some(grants)).await?;
     Ok(())
 }
 
@@ -105,8 +104,8 @@ fn natively<E: Evaluator>(metric: &str, rows: &Rows) -> Result<f64> {
         let batch = regard_sdk::Batch {
             rows: span.len() as u32,
             columns: vec![
-                column("occurred-at", guest::ColumnData::TimestampMs(rows.at[span.clone()].to_vec())),
-                column("amount", guest::ColumnData::Int64(rows.amount[span.clone()].to_vec())),
+                column("occurred-at", ColumnData::TimestampMs(rows.at[span.clone()].to_vec())),
+                column("amount", ColumnData::Int64(rows.amount[span.clone()].to_vec())),
             ],
         };
         accumulator.update(&rows.groups[span], rows.customers, &batch).map_err(wrong)?;

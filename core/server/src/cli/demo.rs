@@ -36,7 +36,7 @@ const MARK: &str = "made-by-regard-demo";
 /// Name and kind of the channel that the demo sends on.
 const NEWS: &str = "news";
 /// Expected value over the next 39 weeks from which a customer is greeted, in minor units: 100 dollars.
-const VALUED_MINOR: i64 = 100_00;
+const VALUED_MINOR: i64 = 10_000;
 
 /// The main job on real input: the orders of 23,570 customers of a shop become metrics and first messages.
 ///

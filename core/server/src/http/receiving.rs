@@ -128,7 +128,7 @@ struct SubmissionSchema {
 #[serde(untagged)]
 enum SubmissionsSchema {
     /// One.
-    One(SubmissionSchema),
+    One(Box<SubmissionSchema>),
     /// Many.
     Many(Vec<SubmissionSchema>),
 }

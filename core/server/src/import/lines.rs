@@ -72,7 +72,7 @@ impl<R: Read> Records<R> {
     }
 
     /// The next record; the inner error is a record that cannot be cut out, with the reason.
-    pub fn next(&mut self) -> Result<Option<Result<Record, (Record, String)>>> {
+    pub fn next_record(&mut self) -> Result<Option<Result<Record, (Record, String)>>> {
         let Some((first, size)) = self.line()? else { return Ok(None) };
         let mut record = Record { line: self.lines + 1, bytes: first };
         let mut taken = (size, 1);
@@ -143,7 +143,7 @@ mod tests {
     fn cut(text: &str) -> Vec<Result<(u64, String), u64>> {
         let mut records = Records::new(BufReader::new(text.as_bytes()), Format::Csv, None);
         let mut found = Vec::new();
-        while let Some(record) = records.next().expect("reads") {
+        while let Some(record) = records.next_record().expect("reads") {
             found.push(match record {
                 Ok(record) => Ok((record.line, record.text())),
                 Err((record, _)) => Err(record.line),

@@ -81,7 +81,7 @@ impl Reader {
         }
         let names = match &map.header {
             Header::Names(names) => names.clone(),
-            Header::FirstLine => match records.next()? {
+            Header::FirstLine => match records.next_record()? {
                 // Some programs mark UTF-8 with three bytes at the start of the file.
                 Some(Ok(record)) => reader
                     .split(record.bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&record.bytes))
@@ -174,7 +174,7 @@ impl Reader {
     ) -> Result<RowValue, String> {
         let value =
             |name: &str| column(name).or_else(|| (name == LINE).then(|| Cow::Owned(line.to_string())));
-        let text = |template: &Template| template.fill(&value);
+        let text = |template: &Template| template.fill(value);
         let mut identifiers = Vec::with_capacity(map.identifiers.len());
         for (scheme, template) in &map.identifiers {
             if let Some(value) = text(template) {
