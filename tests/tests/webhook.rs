@@ -146,7 +146,7 @@ fn signed_calls_come_in_once_and_forged_ones_do_not() {
         ("no kind", br#"{"occurred_at":"2024-05-01T10:00:00Z"}"#.to_vec(), "kind"),
         ("a day that is none", br#"{"kind":"rating.given","occurred_at":"2024-02-31T10:00:00Z"}"#.to_vec(), "occurred_at"),
         ("an unknown currency", br#"{"kind":"rating.given","occurred_at":"2024-05-01T10:00:00Z","amount":{"minor":1,"currency":"XYZ"}}"#.to_vec(), "XYZ"),
-        ("no UTF-8", b"{\"kind\":\"\xff\"}".to_vec(), "UTF-8"),
+        ("no UTF-8", b"{\"kind\":\"\xff\"}".to_vec(), "unicode"),
     ] {
         let (status, answer) = desk.post("msg_5", at, &sign("msg_5", at, &body), &body);
         assert_eq!(status, 400, "{what}: {answer}");
