@@ -23,7 +23,7 @@ const ONLY: &[(&str, &[&str])] = &[
     ("regard-host", &["wasmtime", "mlua", "libloading", "wit-component"]),
     ("regard-store", &["sea-orm", "sea-orm-migration", "sqlx", "rusqlite"]),
     ("regard-warehouse", &["arrow", "parquet"]),
-    ("regard-server", &["axum", "clap", "utoipa-axum", "tower-http"]),
+    ("regard-server", &["axum", "clap", "utoipa-axum"]),
 ];
 
 fn root() -> PathBuf {

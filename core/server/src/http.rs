@@ -2,6 +2,7 @@
 //!
 //! In the order in which a request meets them:
 //!
+//! - [`listen`]: connections, and how long a caller may take
 //! - [`watch`]: an id, a span, a measurement, a time limit, and an answer even when a handler panics
 //! - [`auth`]: who calls, and whether the role allows it
 //! - [`idempotency`]: a POST that is sent again happens once
@@ -29,6 +30,7 @@ mod health;
 mod idempotency;
 mod inbound;
 mod interactions;
+mod listen;
 mod merges;
 mod messages;
 mod metrics;
@@ -63,6 +65,7 @@ use utoipa_axum::routes;
 use utoipa_swagger_ui::SwaggerUi;
 
 pub use auth::Principal;
+pub use listen::serve;
 
 use crate::app::App;
 use idempotency::InFlight;

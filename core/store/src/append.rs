@@ -1,7 +1,11 @@
 //! Appending to the log: what becomes of a batch is planned here, in memory, from what the database knows about it.
 //!
-//! Both databases take the same three steps in one transaction: look up what is there ([`Known`]), [`plan`], write
+//! Both databases take the same three steps in one transaction: look up who is there ([`Known`]), [`plan`], write
 //! the [`Plan`]. Only the first and the last step differ, in [`sqlite`] and [`postgres`].
+//!
+//! Hardly any batch has an interaction that is there already, so nobody looks for one at first: the unique key finds
+//! it. Then the rows written so far are taken out again, and the batch is planned once more with the duplicates known.
+//! The same happens when an item is to be rejected, because a duplicate is a duplicate whoever it now belongs to.
 //!
 //! Rules of the plan, beside those of [`identity::resolve`]:
 //! - An item whose (channel, external id) is there already, or stands earlier in the batch, changes nothing.
@@ -44,9 +48,10 @@ impl Log for Store {
         let (ids, now) = (self.inner.ids.clone(), self.now());
         match &self.inner.engine {
             Engine::Sqlite(sqlite) => {
+                let owners = sqlite.owners.clone();
                 let work = move |txn: &rusqlite::Transaction<'_>| {
                     sqlite::take_turn(txn, &ids)?;
-                    let outcomes = sqlite::append(txn, &ids, now, batch)?;
+                    let outcomes = sqlite::append(txn, &ids, now, &batch, &mut owners.lock())?;
                     if let Some(mark) = mark {
                         sqlite::write_mark(txn, &mark.with(&outcomes), now)?;
                     }
@@ -57,7 +62,7 @@ impl Log for Store {
             Engine::Postgres(pool) => {
                 let mut txn = pool.begin().await.during(during)?;
                 postgres::take_turn(&mut txn, &ids).await?;
-                let outcomes = postgres::append(&mut txn, &ids, now, batch).await?;
+                let outcomes = postgres::append(&mut txn, &ids, now, &batch).await?;
                 if let Some(mark) = mark {
                     postgres::write_mark(&mut txn, &mark.with(&outcomes), now).await?;
                 }
@@ -77,6 +82,8 @@ pub(crate) struct Holder {
     pub(crate) prospect: bool,
     /// Its place in [`Plan::customers`], when this batch makes it.
     made: Option<usize>,
+    /// Whether it was remembered from a batch before.
+    pub(crate) remembered: bool,
 }
 
 impl Holder {
@@ -84,72 +91,76 @@ impl Holder {
     pub(crate) fn stored(recorded: i64, root: i64, stage: &str) -> Self {
         let owner = Owner { recorded: CustomerId::from_i64(recorded), root: CustomerId::from_i64(root) };
         let prospect = recorded != root || stage == LifecycleStage::Prospect.as_str();
-        Self { owner, prospect, made: None }
+        Self { owner, prospect, made: None, remembered: false }
     }
 }
 
 /// What the database knows about a batch.
 #[derive(Debug, Default)]
-pub(crate) struct Known {
-    /// Items, by place, that are there already.
-    pub(crate) duplicates: HashMap<usize, InteractionId>,
-    /// Owners of the identifiers in the batch.
-    pub(crate) holders: HashMap<Identifier, Holder>,
+pub(crate) struct Known<'a> {
+    /// Items, by place, that are there already; `None` while nobody has looked.
+    pub(crate) duplicates: Option<HashMap<usize, InteractionId>>,
+    /// Owners of the identifiers in the batch; planning adds those of new customers.
+    pub(crate) holders: HashMap<&'a Identifier, Holder>,
     /// The customers that items name.
     pub(crate) named: HashMap<CustomerId, Holder>,
 }
 
 /// A customer to make.
 #[derive(Debug)]
-pub(crate) struct Made {
+pub(crate) struct Made<'a> {
     pub(crate) id: CustomerId,
     pub(crate) stage: LifecycleStage,
-    pub(crate) source: String,
+    pub(crate) source: &'a str,
 }
 
 /// An interaction to store.
 #[derive(Debug)]
-pub(crate) struct Row {
+pub(crate) struct Row<'a> {
     pub(crate) id: InteractionId,
     pub(crate) customer: Option<CustomerId>,
-    pub(crate) item: Incoming,
+    pub(crate) item: &'a Incoming,
 }
 
 /// What has to be written for a batch, and what its caller hears.
 #[derive(Debug, Default)]
-pub(crate) struct Plan {
+pub(crate) struct Plan<'a> {
     pub(crate) outcomes: Vec<Appended>,
-    pub(crate) customers: Vec<Made>,
-    pub(crate) links: Vec<(Identifier, CustomerId)>,
-    pub(crate) rows: Vec<Row>,
+    pub(crate) customers: Vec<Made<'a>>,
+    pub(crate) links: Vec<(&'a Identifier, CustomerId)>,
+    pub(crate) rows: Vec<Row<'a>>,
     /// Stored customers who got an identifier: recorded, root.
     pub(crate) grown: BTreeSet<(CustomerId, CustomerId)>,
     /// Stored customers, as roots, who placed an order and may be prospects.
     pub(crate) buyers: BTreeSet<CustomerId>,
 }
 
-/// Decides what becomes of each item, in order.
-pub(crate) fn plan(batch: Vec<Incoming>, mut known: Known, ids: &IdGenerator, now: Timestamp) -> Plan {
+/// Decides what becomes of each item, in order. Repeats are told only when somebody has looked for duplicates; until
+/// then the unique key is trusted to find both.
+pub(crate) fn plan<'a>(
+    batch: &'a [Incoming],
+    known: &mut Known<'a>,
+    ids: &IdGenerator,
+    now: Timestamp,
+) -> Plan<'a> {
     let mut plan = Plan { outcomes: Vec::with_capacity(batch.len()), ..Plan::default() };
     plan.rows.reserve(batch.len());
-    let mut seen: HashMap<(ChannelId, String), InteractionId> = HashMap::with_capacity(batch.len());
-    for (place, item) in batch.into_iter().enumerate() {
-        if let Some(&id) = known.duplicates.get(&place) {
+    let mut seen: HashMap<(ChannelId, &str), InteractionId> = HashMap::new();
+    for (place, item) in batch.iter().enumerate() {
+        let name = (item.channel, item.external_id.as_str());
+        if let Some(duplicates) = &known.duplicates
+            && let Some(&id) = duplicates.get(&place).or_else(|| seen.get(&name))
+        {
             plan.outcomes.push(Appended::Duplicate { id });
             continue;
         }
-        let slot = match seen.entry((item.channel, item.external_id.clone())) {
-            Entry::Occupied(earlier) => {
-                plan.outcomes.push(Appended::Duplicate { id: *earlier.get() });
-                continue;
-            }
-            Entry::Vacant(slot) => slot,
-        };
-        match plan.settle_customer(&item, &mut known, ids, now) {
+        match plan.settle_customer(item, known, ids, now) {
             Err(invalid) => plan.outcomes.push(Appended::Rejected(invalid)),
             Ok(holder) => {
                 let id = ids.next(now);
-                slot.insert(id);
+                if known.duplicates.is_some() {
+                    seen.insert(name, id);
+                }
                 plan.outcomes
                     .push(Appended::Accepted { id, customer: holder.map(|holder| holder.owner.root) });
                 plan.rows.push(Row { id, customer: holder.map(|holder| holder.owner.recorded), item });
@@ -159,12 +170,26 @@ pub(crate) fn plan(batch: Vec<Incoming>, mut known: Known, ids: &IdGenerator, no
     plan
 }
 
-impl Plan {
+impl<'a> Plan<'a> {
+    /// Whether some item is refused.
+    pub(crate) fn rejects(&self) -> bool {
+        self.outcomes.iter().any(|outcome| matches!(outcome, Appended::Rejected(_)))
+    }
+
+    /// What is known of a holder once the plan is carried out.
+    pub(crate) fn afterwards(&self, holder: Holder) -> Holder {
+        let prospect = match holder.made.and_then(|place| self.customers.get(place)) {
+            Some(made) => made.stage == LifecycleStage::Prospect,
+            None => holder.prospect && !self.buyers.contains(&holder.owner.root),
+        };
+        Holder { prospect, made: None, remembered: true, ..holder }
+    }
+
     /// Finds or plans the item's customer; plans nothing when the item is refused.
     fn settle_customer(
         &mut self,
-        item: &Incoming,
-        known: &mut Known,
+        item: &'a Incoming,
+        known: &mut Known<'a>,
         ids: &IdGenerator,
         now: Timestamp,
     ) -> Result<Option<Holder>, Invalid> {
@@ -194,13 +219,9 @@ impl Plan {
             }
             Resolution::Create => {
                 let id = ids.next(now);
-                self.customers.push(Made {
-                    id,
-                    stage: LifecycleStage::Prospect,
-                    source: item.source.clone(),
-                });
+                self.customers.push(Made { id, stage: LifecycleStage::Prospect, source: &item.source });
                 let made = Some(self.customers.len() - 1);
-                Holder { owner: Owner { recorded: id, root: id }, prospect: true, made }
+                Holder { owner: Owner { recorded: id, root: id }, prospect: true, made, remembered: false }
             }
         };
         if is_order && holder.prospect {
@@ -211,10 +232,13 @@ impl Plan {
                 }
             }
         }
+        if found.iter().all(Option::is_some) {
+            return Ok(Some(holder));
+        }
         for identifier in &item.identifiers {
-            if let Entry::Vacant(free) = known.holders.entry(identifier.clone()) {
+            if let Entry::Vacant(free) = known.holders.entry(identifier) {
                 free.insert(holder);
-                self.links.push((identifier.clone(), holder.owner.recorded));
+                self.links.push((identifier, holder.owner.recorded));
                 if holder.made.is_none() {
                     self.grown.insert((holder.owner.recorded, holder.owner.root));
                 }
@@ -249,30 +273,31 @@ mod tests {
         }
     }
 
-    fn known() -> Known {
+    /// Plans for a store that knows three customers, of whom 9 was merged into 8.
+    fn run(batch: &[Incoming]) -> Plan<'_> {
         let mut known = Known::default();
         for (text, recorded, root) in
             [("email:a@x.org", 7, 7), ("email:b@x.org", 8, 8), ("email:c@x.org", 9, 8)]
         {
             let holder = Holder::stored(recorded, root, "prospect");
-            known.holders.insert(Identifier::parse(text).expect("an identifier"), holder);
+            let mut named = batch.iter().flat_map(|item| &item.identifiers);
+            if let Some(identifier) = named.find(|identifier| identifier.to_string() == text) {
+                known.holders.insert(identifier, holder);
+            }
             known.named.insert(CustomerId::from_i64(recorded), holder);
         }
-        known
-    }
-
-    fn run(batch: Vec<Incoming>) -> Plan {
-        plan(batch, known(), &IdGenerator::new(), Timestamp::from_millis(1_764_000_000_000))
+        known.duplicates = Some(HashMap::new());
+        plan(batch, &mut known, &IdGenerator::new(), Timestamp::from_millis(1_764_000_000_000))
     }
 
     #[test]
     fn one_new_customer_however_often_it_comes() {
-        let batch = vec![
+        let batch = [
             item("1", None, &["email:new@x.org"]),
             item("2", None, &["email:new@x.org", "phone:+49228123456"]),
             item("3", None, &["phone:+49228123456"]),
         ];
-        let plan = run(batch);
+        let plan = run(&batch);
         assert_eq!((plan.customers.len(), plan.links.len(), plan.rows.len()), (1, 2, 3));
         assert!(plan.rows.iter().all(|row| row.customer == Some(plan.customers[0].id)));
         assert_eq!(plan.customers[0].stage, LifecycleStage::Acquired);
@@ -281,13 +306,13 @@ mod tests {
 
     #[test]
     fn a_rejected_item_leaves_no_trace() {
-        let batch = vec![
+        let batch = [
             item("1", None, &["email:a@x.org", "email:b@x.org", "email:new@x.org"]),
             item("2", Some(99), &["email:new@x.org"]),
             // What was rejected may come again, mended, under the same external id.
             item("1", Some(7), &[]),
         ];
-        let plan = run(batch);
+        let plan = run(&batch);
         assert!(matches!(
             plan.outcomes[..],
             [Appended::Rejected(_), Appended::Rejected(_), Appended::Accepted { .. }]
@@ -298,7 +323,8 @@ mod tests {
 
     #[test]
     fn a_merged_customer_keeps_what_is_recorded_under_it() {
-        let plan = run(vec![item("1", None, &["email:c@x.org", "email:new@x.org"])]);
+        let batch = [item("1", None, &["email:c@x.org", "email:new@x.org"])];
+        let plan = run(&batch);
         assert_eq!(plan.rows[0].customer, Some(CustomerId::from_i64(9)));
         assert!(
             matches!(plan.outcomes[0], Appended::Accepted { customer: Some(root), .. } if root.as_i64() == 8)
@@ -309,7 +335,8 @@ mod tests {
 
     #[test]
     fn a_repeat_within_the_batch_is_a_duplicate() {
-        let plan = run(vec![item("1", Some(7), &[]), item("1", None, &["email:other@x.org"])]);
+        let batch = [item("1", Some(7), &[]), item("1", None, &["email:other@x.org"])];
+        let plan = run(&batch);
         assert!(matches!(plan.outcomes[1], Appended::Duplicate { id } if id == plan.rows[0].id));
         assert!(plan.customers.is_empty());
     }

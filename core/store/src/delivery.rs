@@ -107,6 +107,7 @@ impl Outbox for Store {
         let (ids, now) = (self.inner.ids.clone(), self.now());
         match &self.inner.engine {
             Engine::Sqlite(sqlite) => {
+                let owners = sqlite.owners.clone();
                 let work = move |txn: &rusqlite::Transaction<'_>| {
                     append::sqlite::take_turn(txn, &ids)?;
                     let mut settle = txn.prepare_cached(&numbered(SETTLE)).during(during)?;
@@ -139,9 +140,9 @@ impl Outbox for Store {
                             .during(during)?;
                         }
                     }
-                    let receipts =
+                    let receipts: Vec<_> =
                         settlements.into_iter().filter_map(|settlement| settlement.receipt).collect();
-                    append::sqlite::append(txn, &ids, now, receipts).map(|_| ())
+                    append::sqlite::append(txn, &ids, now, &receipts, &mut owners.lock()).map(|_| ())
                 };
                 sqlite.write(during, work).await
             }
@@ -177,8 +178,9 @@ impl Outbox for Store {
                             .during(during)?;
                     }
                 }
-                let receipts = settlements.into_iter().filter_map(|settlement| settlement.receipt).collect();
-                append::postgres::append(&mut txn, &ids, now, receipts).await?;
+                let receipts: Vec<_> =
+                    settlements.into_iter().filter_map(|settlement| settlement.receipt).collect();
+                append::postgres::append(&mut txn, &ids, now, &receipts).await?;
                 txn.commit().await.during(during)
             }
         }

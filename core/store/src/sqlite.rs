@@ -16,6 +16,7 @@ use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 use tokio::sync::{OwnedMutexGuard, oneshot};
 
+use crate::append::sqlite::OwnerCache;
 use crate::failure::During;
 
 /// How long a writer waits for another process, in milliseconds. A bulk import commits every few milliseconds; only
@@ -35,13 +36,16 @@ const STATEMENTS_MAX: usize = 64;
 /// Plain reading connections that are kept for the next reader.
 const IDLE_READERS_MAX: usize = 4;
 
-type Job = Box<dyn FnOnce(&mut Connection) + Send>;
+/// Says whether it committed.
+type Job = Box<dyn FnOnce(&mut Connection) -> bool + Send>;
 
 /// The gate, the writer thread and the plain readers of one database file.
 pub(crate) struct Sqlite {
     path: PathBuf,
     gate: Arc<tokio::sync::Mutex<()>>,
     writer: mpsc::Sender<Job>,
+    /// What the writer's connection remembers of the identifiers it saw.
+    pub(crate) owners: Arc<Mutex<OwnerCache>>,
     readers: Mutex<Vec<Connection>>,
 }
 
@@ -51,16 +55,21 @@ impl Sqlite {
         let mut connection = connect(path, WRITER_CACHE_KIB, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
         connection.set_prepared_statement_cache_capacity(STATEMENTS_MAX);
         let (writer, jobs) = mpsc::channel::<Job>();
+        let owners = Arc::new(Mutex::new(OwnerCache::default()));
+        let remembered = owners.clone();
         std::thread::Builder::new()
             .name("regard-store-writer".into())
             .spawn(move || {
                 for job in jobs {
                     // A job that panics drops its transaction, which rolls back; its caller sees the channel close.
-                    let _ = std::panic::catch_unwind(AssertUnwindSafe(|| job(&mut connection)));
+                    let committed = std::panic::catch_unwind(AssertUnwindSafe(|| job(&mut connection)));
+                    if !committed.unwrap_or(false) {
+                        remembered.lock().clear();
+                    }
                 }
             })
             .map_err(|why| StoreError::Unavailable { during: "start the writer", why: why.to_string() })?;
-        Ok(Self { path: path.to_owned(), gate: Arc::default(), writer, readers: Mutex::default() })
+        Ok(Self { path: path.to_owned(), gate: Arc::default(), writer, owners, readers: Mutex::default() })
     }
 
     /// Waits for the right to write.
@@ -89,7 +98,9 @@ impl Sqlite {
                     Ok(value)
                 });
             drop(gate);
+            let committed = result.is_ok();
             let _ = answer.send(result);
+            committed
         });
         self.writer.send(job).map_err(|_| gone())?;
         answered.await.map_err(|_| gone())?

@@ -78,6 +78,7 @@ store_suite! {
         makes_a_customer_once_however_many_append,
         rejects_without_a_trace,
         links_new_identifiers_and_moves_prospects_on,
+        hears_of_merges_by_others,
         is_read_newest_first_after_merges,
         recovers_from_cut_connections,
     }

@@ -40,11 +40,11 @@ pub struct Evaluated {
 #[derive(Debug, thiserror::Error)]
 pub enum EvaluateError {
     /// No evaluator in service computes it.
-    #[error("there is no metric `{name}`; known are: {known}")]
+    #[error("there is no metric `{name}`; {known}")]
     UnknownMetric {
         /// The name asked for.
         name: String,
-        /// The names there are.
+        /// The names there are, or how to get one.
         known: String,
     },
     /// The window ends before it begins.
@@ -125,9 +125,13 @@ pub async fn evaluate(
 
 fn find(evaluators: &dyn Evaluators, name: &str) -> Result<Metric, EvaluateError> {
     let all = evaluators.metrics();
-    all.iter().find(|metric| metric.name == name).cloned().ok_or_else(|| EvaluateError::UnknownMetric {
-        name: name.to_owned(),
-        known: all.iter().map(|metric| metric.name.as_str()).collect::<Vec<_>>().join(", "),
+    all.iter().find(|metric| metric.name == name).cloned().ok_or_else(|| {
+        let names: Vec<_> = all.iter().map(|metric| metric.name.as_str()).collect();
+        let known = match names.as_slice() {
+            [] => "no evaluator is in service: install one with `regard plugin install`".to_owned(),
+            names => format!("known are: {}", names.join(", ")),
+        };
+        EvaluateError::UnknownMetric { name: name.to_owned(), known }
     })
 }
 

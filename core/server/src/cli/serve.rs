@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use serde_json::json;
@@ -13,7 +14,13 @@ use crate::app::App;
 use crate::config::{Config, Place};
 use crate::http;
 
-/// Runs the server until it is told to stop (interrupt or terminate); requests under way are finished.
+/// Time between two rounds of housekeeping, in seconds.
+const HOUSEKEEPING_S: u64 = 3600;
+/// Exit code after a second signal, as shells give to a program that was interrupted.
+const EXIT_IMPATIENT: i32 = 130;
+
+/// Runs the server until it is told to stop (interrupt or terminate); requests under way are finished, unless it is told
+/// so twice.
 #[derive(Debug, clap::Args)]
 pub(super) struct Serve {
     #[command(flatten)]
@@ -43,22 +50,37 @@ pub(super) async fn bind(listen: SocketAddr) -> Result<TcpListener> {
         .with_context(|| format!("cannot listen on {listen}: name another address with --listen"))
 }
 
-/// Answers requests and runs polling, dispatch and delivery until the process is told to stop.
+/// Answers requests and runs polling, dispatch, delivery and housekeeping until the process is told to stop.
 pub(super) async fn serve(app: Arc<App>, listener: TcpListener) -> Result<()> {
     let stop = CancellationToken::new();
-    let background = tokio::spawn(app.pipeline.clone().run(stop.clone()));
-    let router = http::router(app);
-    let signal = {
-        let stop = stop.clone();
-        async move {
-            told_to_stop().await;
-            stop.cancel();
+    let stages = tokio::spawn(app.pipeline.clone().run(stop.clone()));
+    let keeper = tokio::spawn(keep_house(app.clone(), stop.clone()));
+    let signal = stop.clone();
+    tokio::spawn(async move {
+        told_to_stop().await;
+        signal.cancel();
+        // Whoever asks twice does not want to wait for the requests under way.
+        told_to_stop().await;
+        std::process::exit(EXIT_IMPATIENT);
+    });
+    http::serve(listener, http::router(app), stop).await;
+    stages.await.context("the background stages failed")?;
+    keeper.await.context("housekeeping failed")
+}
+
+/// Forgets what is kept for a time only, at the start and every [`HOUSEKEEPING_S`].
+async fn keep_house(app: Arc<App>, stop: CancellationToken) {
+    loop {
+        match app.store.forget_answers().await {
+            Ok(0) => {}
+            Ok(answers) => tracing::info!(answers, "forgot old answers to POST calls"),
+            Err(why) => tracing::warn!(%why, "old answers to POST calls are kept for now"),
         }
-    };
-    axum::serve(listener, router).with_graceful_shutdown(signal).await.context("the server failed")?;
-    stop.cancel();
-    background.await.context("the background stages failed")?;
-    Ok(())
+        tokio::select! {
+            () = tokio::time::sleep(Duration::from_secs(HOUSEKEEPING_S)) => {}
+            () = stop.cancelled() => return,
+        }
+    }
 }
 
 async fn told_to_stop() {

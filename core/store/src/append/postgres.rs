@@ -1,5 +1,7 @@
 //! Appending on PostgreSQL: a few statements per batch, each over arrays.
 
+use std::collections::HashMap;
+
 use regard_engine::StoreError;
 use regard_engine::import::ImportMark;
 use regard_engine::ports::{Appended, Incoming};
@@ -8,7 +10,7 @@ use regard_model::{CustomerId, Identifier, InteractionId, LifecycleStage, Timest
 use sqlx::{Postgres, Transaction};
 
 use super::{Holder, Known, Plan};
-use crate::failure::During;
+use crate::failure::{During, damaged};
 use crate::open::{LAST_POSITION, LOG_LOCK};
 
 const DURING: &str = "append interactions";
@@ -42,21 +44,33 @@ pub(crate) async fn append(
     txn: &mut Transaction<'_, Postgres>,
     ids: &IdGenerator,
     now: Timestamp,
-    batch: Vec<Incoming>,
+    batch: &[Incoming],
 ) -> Result<Vec<Appended>, StoreError> {
-    let known = look_up(txn, &batch).await.during(DURING)?;
-    let plan = super::plan(batch, known, ids, now);
-    write(txn, &plan, ids, now).await?;
+    let mut known = look_up(txn, batch).await.during(DURING)?;
+    let mut plan = super::plan(batch, &mut known, ids, now);
+    if plan.rejects() || !insert(txn, &plan, now).await? {
+        if let Some(first) = plan.rows.first() {
+            let undo = sqlx::query("DELETE FROM interaction WHERE id >= $1").bind(first.id.as_i64());
+            undo.execute(&mut **txn).await.during(DURING)?;
+        }
+        known = look_up(txn, batch).await.during(DURING)?;
+        known.duplicates = Some(duplicates(txn, batch).await.during(DURING)?);
+        plan = super::plan(batch, &mut known, ids, now);
+        if !insert(txn, &plan, now).await? {
+            return Err(damaged(DURING, "an interaction is there and is not found"));
+        }
+    }
+    write_customers(txn, &plan, ids, now).await?;
     Ok(plan.outcomes)
 }
 
-/// The limits of one row keep the planner from joining by a pass over a whole table: while a bulk import fills the
-/// tables, their statistics are behind.
-async fn look_up(txn: &mut Transaction<'_, Postgres>, batch: &[Incoming]) -> Result<Known, sqlx::Error> {
-    let mut known = Known::default();
+async fn duplicates(
+    txn: &mut Transaction<'_, Postgres>,
+    batch: &[Incoming],
+) -> Result<HashMap<usize, InteractionId>, sqlx::Error> {
     let channels: Vec<i64> = batch.iter().map(|item| item.channel.as_i64()).collect();
     let external_ids: Vec<&str> = batch.iter().map(|item| item.external_id.as_str()).collect();
-    let duplicates: Vec<(i64, i64)> = sqlx::query_as(
+    let found: Vec<(i64, i64)> = sqlx::query_as(
         "SELECT u.place, i.id FROM unnest($1::bigint[], $2::text[]) WITH ORDINALITY AS u(channel_id, external_id, place)
          CROSS JOIN LATERAL (SELECT id FROM interaction
              WHERE channel_id = u.channel_id AND external_id = u.external_id LIMIT 1) AS i",
@@ -65,11 +79,18 @@ async fn look_up(txn: &mut Transaction<'_, Postgres>, batch: &[Incoming]) -> Res
     .bind(&external_ids)
     .fetch_all(&mut **txn)
     .await?;
-    for (place, id) in duplicates {
-        // Ordinality counts from 1.
-        known.duplicates.insert(usize::try_from(place - 1).unwrap_or_default(), InteractionId::from_i64(id));
-    }
+    // Ordinality counts from 1.
+    let place = |place: i64| usize::try_from(place - 1).unwrap_or_default();
+    Ok(found.into_iter().map(|(at, id)| (place(at), InteractionId::from_i64(id))).collect())
+}
 
+/// The limits of one row keep the planner from joining by a pass over a whole table: while a bulk import fills the
+/// tables, their statistics are behind.
+async fn look_up<'a>(
+    txn: &mut Transaction<'_, Postgres>,
+    batch: &'a [Incoming],
+) -> Result<Known<'a>, sqlx::Error> {
+    let mut known = Known::default();
     let identifiers: Vec<&Identifier> = batch.iter().flat_map(|item| &item.identifiers).collect();
     if !identifiers.is_empty() {
         let values: Vec<&str> = identifiers.iter().map(|identifier| identifier.value.as_str()).collect();
@@ -87,10 +108,7 @@ async fn look_up(txn: &mut Transaction<'_, Postgres>, batch: &[Incoming]) -> Res
         .await?;
         for (place, recorded, root, stage) in holders {
             if let Some(&identifier) = identifiers.get(usize::try_from(place - 1).unwrap_or(usize::MAX)) {
-                known
-                    .holders
-                    .entry(identifier.clone())
-                    .or_insert_with(|| Holder::stored(recorded, root, &stage));
+                known.holders.entry(identifier).or_insert_with(|| Holder::stored(recorded, root, &stage));
             }
         }
     }
@@ -109,9 +127,9 @@ async fn look_up(txn: &mut Transaction<'_, Postgres>, batch: &[Incoming]) -> Res
     Ok(known)
 }
 
-async fn write(
+async fn write_customers(
     txn: &mut Transaction<'_, Postgres>,
-    plan: &Plan,
+    plan: &Plan<'_>,
     ids: &IdGenerator,
     now: Timestamp,
 ) -> Result<(), StoreError> {
@@ -119,7 +137,7 @@ async fn write(
     let mut changed: Vec<i64> = plan.customers.iter().map(|made| made.id.as_i64()).collect();
     if !plan.customers.is_empty() {
         let stages: Vec<&str> = plan.customers.iter().map(|made| made.stage.as_str()).collect();
-        let sources: Vec<&str> = plan.customers.iter().map(|made| made.source.as_str()).collect();
+        let sources: Vec<&str> = plan.customers.iter().map(|made| made.source).collect();
         sqlx::query(
             "INSERT INTO customer (id, kind, name, name_folded, stage, tags, attributes, source, version, root_id,
                  created_at, updated_at)
@@ -193,11 +211,19 @@ async fn write(
         .await
         .during(DURING)?;
     }
-    if plan.rows.is_empty() { Ok(()) } else { insert(txn, plan, at).await }
+    Ok(())
 }
 
-async fn insert(txn: &mut Transaction<'_, Postgres>, plan: &Plan, at: i64) -> Result<(), StoreError> {
+/// Inserts the interactions; `false`, with the others inserted, when one is there already.
+async fn insert(
+    txn: &mut Transaction<'_, Postgres>,
+    plan: &Plan<'_>,
+    now: Timestamp,
+) -> Result<bool, StoreError> {
     let rows = &plan.rows;
+    if rows.is_empty() {
+        return Ok(true);
+    }
     let id: Vec<i64> = rows.iter().map(|row| row.id.as_i64()).collect();
     let customer: Vec<Option<i64>> = rows.iter().map(|row| row.customer.map(CustomerId::as_i64)).collect();
     let channel: Vec<i64> = rows.iter().map(|row| row.item.channel.as_i64()).collect();
@@ -217,11 +243,12 @@ async fn insert(txn: &mut Transaction<'_, Postgres>, plan: &Plan, at: i64) -> Re
         .map(|row| crate::json::to_text(DURING, &row.item.attributes))
         .collect::<Result<_, _>>()?;
     let attributes: Vec<&str> = attributes.iter().map(AsRef::as_ref).collect();
-    sqlx::query(
+    let inserted = sqlx::query(
         "INSERT INTO interaction (id, customer_id, channel_id, occurred_at, amount_minor, currency, kind, external_id,
              provenance, thread, causation_id, attributes, received_at)
          SELECT u.*, $13 FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[], $6::text[],
-             $7::text[], $8::text[], $9::text[], $10::text[], $11::bigint[], $12::text[]) AS u",
+             $7::text[], $8::text[], $9::text[], $10::text[], $11::bigint[], $12::text[]) AS u
+         ON CONFLICT (channel_id, external_id) DO NOTHING",
     )
     .bind(&id)
     .bind(&customer)
@@ -235,9 +262,9 @@ async fn insert(txn: &mut Transaction<'_, Postgres>, plan: &Plan, at: i64) -> Re
     .bind(&thread)
     .bind(&causation)
     .bind(&attributes)
-    .bind(at)
+    .bind(now.as_millis())
     .execute(&mut **txn)
     .await
     .during(DURING)?;
-    Ok(())
+    Ok(inserted.rows_affected() == rows.len() as u64)
 }

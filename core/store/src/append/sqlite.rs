@@ -1,16 +1,17 @@
 //! Appending on SQLite: prepared statements, row by row, on the writer thread.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 
 use regard_engine::StoreError;
 use regard_engine::import::ImportMark;
 use regard_engine::ports::{Appended, Incoming};
 use regard_model::id::IdGenerator;
-use regard_model::{CustomerId, InteractionId, LifecycleStage, Timestamp};
+use regard_model::{CustomerId, Identifier, InteractionId, LifecycleStage, Timestamp};
 use rusqlite::{OptionalExtension, Transaction, params};
 
 use super::{Holder, Known, Plan};
-use crate::failure::During;
+use crate::failure::{During, damaged};
 use crate::open::LAST_POSITION;
 use crate::sqlite::numbered;
 
@@ -32,22 +33,80 @@ pub(crate) fn write_mark(txn: &Transaction<'_>, mark: &ImportMark, now: Timestam
     Ok(())
 }
 
+/// Identifiers that are remembered between batches, some 10 MB; when there are more, remembering starts afresh.
+const OWNERS_MAX: usize = 65_536;
+
+/// Who owns the identifiers that came by lately.
+///
+/// A source sends most interactions for customers whom it named a moment ago. What is remembered is true as long as
+/// nobody else writes: SQLite changes `data_version` when another connection, of this process or of another one,
+/// commits. What this connection itself commits is added here, and forgotten when it does not come to the commit.
+#[derive(Debug, Default)]
+pub(crate) struct OwnerCache {
+    data_version: i64,
+    holders: HashMap<Identifier, Holder>,
+}
+
+impl OwnerCache {
+    /// Forgets everything.
+    pub(crate) fn clear(&mut self) {
+        self.holders.clear();
+    }
+
+    fn refresh(&mut self, txn: &Transaction<'_>) -> rusqlite::Result<()> {
+        let version = txn.prepare_cached("PRAGMA data_version")?.query_row([], |row| row.get(0))?;
+        if version != self.data_version || self.holders.len() > OWNERS_MAX {
+            self.clear();
+            self.data_version = version;
+        }
+        Ok(())
+    }
+
+    /// Remembers what is true after `plan`.
+    fn learn(&mut self, known: &Known<'_>, plan: &Plan<'_>) {
+        for (identifier, holder) in &known.holders {
+            let after = plan.afterwards(*holder);
+            if !holder.remembered || after.prospect != holder.prospect {
+                self.holders.insert((*identifier).clone(), after);
+            }
+        }
+    }
+}
+
 /// Appends `batch` within `txn`; one outcome per item.
 pub(crate) fn append(
     txn: &Transaction<'_>,
     ids: &IdGenerator,
     now: Timestamp,
-    batch: Vec<Incoming>,
+    batch: &[Incoming],
+    owners: &mut OwnerCache,
 ) -> Result<Vec<Appended>, StoreError> {
-    let known = look_up(txn, &batch).during(DURING)?;
-    let plan = super::plan(batch, known, ids, now);
-    write(txn, &plan, ids, now)?;
+    owners.refresh(txn).during(DURING)?;
+    let mut known = look_up(txn, batch, owners).during(DURING)?;
+    let mut plan = super::plan(batch, &mut known, ids, now);
+    if plan.rejects() || !insert(txn, &plan, now)? {
+        if let Some(first) = plan.rows.first() {
+            txn.prepare_cached("DELETE FROM interaction WHERE id >= ?1")
+                .and_then(|mut undo| undo.execute([first.id.as_i64()]))
+                .during(DURING)?;
+        }
+        known = look_up(txn, batch, owners).during(DURING)?;
+        known.duplicates = Some(duplicates(txn, batch).during(DURING)?);
+        plan = super::plan(batch, &mut known, ids, now);
+        if !insert(txn, &plan, now)? {
+            return Err(damaged(DURING, "an interaction is there and is not found"));
+        }
+    }
+    write_customers(txn, &plan, ids, now)?;
+    owners.learn(&known, &plan);
     Ok(plan.outcomes)
 }
 
-fn look_up(txn: &Transaction<'_>, batch: &[Incoming]) -> rusqlite::Result<Known> {
-    let mut duplicate =
-        txn.prepare_cached("SELECT id FROM interaction WHERE channel_id = ?1 AND external_id = ?2")?;
+fn look_up<'a>(
+    txn: &Transaction<'_>,
+    batch: &'a [Incoming],
+    owners: &OwnerCache,
+) -> rusqlite::Result<Known<'a>> {
     let mut owner = txn.prepare_cached(
         "SELECT i.customer_id, c.root_id, c.stage FROM identifier i JOIN customer c ON c.id = i.customer_id
          WHERE i.value = ?1 AND i.scheme = ?2",
@@ -59,34 +118,85 @@ fn look_up(txn: &Transaction<'_>, batch: &[Incoming]) -> rusqlite::Result<Known>
     };
 
     let mut known = Known { holders: HashMap::with_capacity(batch.len()), ..Known::default() };
-    for (place, item) in batch.iter().enumerate() {
-        let found = duplicate
-            .query_row(params![item.channel.as_i64(), item.external_id], |row| row.get::<_, i64>(0))
-            .optional()?;
-        if let Some(id) = found {
-            known.duplicates.insert(place, InteractionId::from_i64(id));
-            continue;
-        }
+    for item in batch {
         for identifier in &item.identifiers {
-            if known.holders.contains_key(identifier) {
-                continue;
-            }
-            let found = owner.query_row(params![identifier.value, identifier.scheme], holder).optional()?;
+            let Entry::Vacant(unknown) = known.holders.entry(identifier) else { continue };
+            let found = match owners.holders.get(identifier) {
+                Some(remembered) => Some(*remembered),
+                None => owner.query_row(params![identifier.value, identifier.scheme], holder).optional()?,
+            };
             if let Some(found) = found {
-                known.holders.insert(identifier.clone(), found);
+                unknown.insert(found);
             }
         }
         if let Some(id) = item.customer
-            && !known.named.contains_key(&id)
+            && let Entry::Vacant(unknown) = known.named.entry(id)
             && let Some(found) = named.query_row([id.as_i64()], holder).optional()?
         {
-            known.named.insert(id, found);
+            unknown.insert(found);
         }
     }
     Ok(known)
 }
 
-fn write(txn: &Transaction<'_>, plan: &Plan, ids: &IdGenerator, now: Timestamp) -> Result<(), StoreError> {
+fn duplicates(txn: &Transaction<'_>, batch: &[Incoming]) -> rusqlite::Result<HashMap<usize, InteractionId>> {
+    let mut duplicate =
+        txn.prepare_cached("SELECT id FROM interaction WHERE channel_id = ?1 AND external_id = ?2")?;
+    let mut found = HashMap::new();
+    for (place, item) in batch.iter().enumerate() {
+        let id = duplicate
+            .query_row(params![item.channel.as_i64(), item.external_id], |row| row.get(0))
+            .optional()?;
+        if let Some(id) = id {
+            found.insert(place, InteractionId::from_i64(id));
+        }
+    }
+    Ok(found)
+}
+
+/// Inserts the interactions; `false`, with some of them inserted, when one is there already.
+fn insert(txn: &Transaction<'_>, plan: &Plan<'_>, now: Timestamp) -> Result<bool, StoreError> {
+    let mut insert = txn
+        .prepare_cached(
+            "INSERT INTO interaction (id, customer_id, channel_id, occurred_at, amount_minor, currency, kind,
+                 external_id, received_at, provenance, thread, causation_id, attributes)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)
+             ON CONFLICT (channel_id, external_id) DO NOTHING",
+        )
+        .during(DURING)?;
+    for row in &plan.rows {
+        let item = row.item;
+        let attributes = crate::json::to_text(DURING, &item.attributes)?;
+        let inserted = insert
+            .execute(params![
+                row.id.as_i64(),
+                row.customer.map(CustomerId::as_i64),
+                item.channel.as_i64(),
+                item.occurred_at.as_millis(),
+                item.amount.map(|amount| amount.minor),
+                item.amount.as_ref().map(|amount| amount.currency.code()),
+                item.kind.as_str(),
+                item.external_id,
+                now.as_millis(),
+                item.provenance.as_str(),
+                item.thread,
+                item.causation_id.map(InteractionId::as_i64),
+                attributes.as_ref(),
+            ])
+            .during(DURING)?;
+        if inserted == 0 {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+fn write_customers(
+    txn: &Transaction<'_>,
+    plan: &Plan<'_>,
+    ids: &IdGenerator,
+    now: Timestamp,
+) -> Result<(), StoreError> {
     let at = now.as_millis();
     let mut change =
         txn.prepare_cached("INSERT INTO customer_change (id, customer_id) VALUES (?1, ?2)").during(DURING)?;
@@ -133,35 +243,6 @@ fn write(txn: &Transaction<'_>, plan: &Plan, ids: &IdGenerator, now: Timestamp) 
         if acquire.execute(params![buyer.as_i64(), at, to, from]).during(DURING)? > 0 {
             changed(*buyer)?;
         }
-    }
-
-    let mut insert = txn
-        .prepare_cached(
-            "INSERT INTO interaction (id, customer_id, channel_id, occurred_at, amount_minor, currency, kind,
-                 external_id, received_at, provenance, thread, causation_id, attributes)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)",
-        )
-        .during(DURING)?;
-    for row in &plan.rows {
-        let item = &row.item;
-        let attributes = crate::json::to_text(DURING, &item.attributes)?;
-        insert
-            .execute(params![
-                row.id.as_i64(),
-                row.customer.map(CustomerId::as_i64),
-                item.channel.as_i64(),
-                item.occurred_at.as_millis(),
-                item.amount.map(|amount| amount.minor),
-                item.amount.as_ref().map(|amount| amount.currency.code()),
-                item.kind.as_str(),
-                item.external_id,
-                at,
-                item.provenance.as_str(),
-                item.thread,
-                item.causation_id.map(InteractionId::as_i64),
-                attributes.as_ref(),
-            ])
-            .during(DURING)?;
     }
     Ok(())
 }

@@ -153,6 +153,36 @@ pub async fn links_new_identifiers_and_moves_prospects_on(bed: Bed) -> Result<()
     Ok(())
 }
 
+/// A store may remember who owns an identifier, but not longer than it is true.
+pub async fn hears_of_merges_by_others(bed: Bed) -> Result<()> {
+    let (store, other) = (bed.open().await?, bed.open().await?);
+    let shop = shop(&store).await?;
+    let (_, a) = accept(&store, order(shop.id, "1", &["cookie:a"])).await?;
+    let (_, b) = accept(&store, order(shop.id, "2", &["cookie:b"])).await?;
+    let (a, b) = (a.context("made")?, b.context("made")?);
+    for round in 0..5 {
+        let merge = other.merge_customers(a, b, "r", Attributes::new(), "t").await?;
+        let (id, who) = accept(&store, order(shop.id, &format!("merged {round}"), &["cookie:a"])).await?;
+        assert_eq!(who, Some(b));
+        let both = order(shop.id, &format!("both {round}"), &["cookie:a", "cookie:b"]);
+        accept(&store, both.clone()).await?;
+        other.undo_merge(merge.id).await?;
+        let (_, who) = accept(&store, order(shop.id, &format!("undone {round}"), &["cookie:a"])).await?;
+        assert_eq!(who, Some(a));
+        assert_eq!(
+            store.find_interaction(id).await?.context("there")?.customer,
+            Some(a),
+            "recorded under it"
+        );
+        // Now the two are not one, but what was accepted once stays a duplicate.
+        let outcomes =
+            store.append(vec![both.clone(), Incoming { external_id: "new".into(), ..both }], None).await?;
+        assert!(matches!(outcomes[..], [Appended::Duplicate { .. }, Appended::Rejected(_)]), "{outcomes:?}");
+    }
+    assert_eq!(store.count_interactions(&InteractionFilter::default()).await?, 2 + 5 * 3);
+    Ok(())
+}
+
 pub async fn is_read_newest_first_after_merges(bed: Bed) -> Result<()> {
     let store = bed.open().await?;
     let (shop, web) = (shop(&store).await?, channel(&store, "web").await?);
