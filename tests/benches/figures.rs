@@ -2,9 +2,11 @@
 //! speed drifts does not decide.
 //!
 //! ```sh
-//! cargo build --release && cargo bench -p regard-tests --bench figures
+//! cargo build --release && cargo bench --workspace --bench figures
 //! ```
 
+#[path = "figures/calls.rs"]
+mod calls;
 #[path = "figures/evaluator.rs"]
 mod evaluator;
 #[path = "figures/import.rs"]
@@ -34,6 +36,9 @@ fn main() -> anyhow::Result<()> {
     if wanted("evaluator") {
         evaluator::measure()?;
     }
+    if wanted("calls") {
+        calls::measure()?;
+    }
     if wanted("process") {
         process::measure()?;
     }
@@ -44,10 +49,6 @@ fn main() -> anyhow::Result<()> {
 fn print_ratio(what: &str, pairs: &[(f64, f64)], unit: &str) {
     let mut ratios: Vec<f64> = pairs.iter().map(|(ours, bare)| ours / bare).collect();
     ratios.sort_by(f64::total_cmp);
-    let median = |mut values: Vec<f64>| {
-        values.sort_by(f64::total_cmp);
-        values[values.len() / 2]
-    };
     println!(
         "| {what} | {:.2} | {:.2} to {:.2} | {:.0} / {:.0} {unit} |",
         ratios[ratios.len() / 2],
@@ -56,4 +57,9 @@ fn print_ratio(what: &str, pairs: &[(f64, f64)], unit: &str) {
         median(pairs.iter().map(|(ours, _)| *ours).collect()),
         median(pairs.iter().map(|(_, bare)| *bare).collect()),
     );
+}
+
+fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values[values.len() / 2]
 }

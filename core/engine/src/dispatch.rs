@@ -29,6 +29,8 @@ const RETRY_DELAY_MS_MIN: u64 = 1000;
 const RETRY_DELAY_MS_MAX: u64 = 60_000;
 /// How often to look for events that another process stored, in milliseconds.
 const LOOK_EVERY_MS: u64 = 1000;
+/// Rest between two rounds, in milliseconds: under load events gather, and a call carries many of them.
+const REST_MS: u64 = 10;
 
 /// Why a batch was not handled.
 #[derive(Debug, thiserror::Error)]
@@ -74,6 +76,7 @@ impl Dispatcher {
                 Ok(_) => after_effects(),
                 Err(error) => tracing::error!(%error, "dispatch: cannot read what happened"),
             }
+            tokio::time::sleep(Duration::from_millis(REST_MS)).await;
             let _ = tokio::time::timeout(Duration::from_millis(LOOK_EVERY_MS), self.woken.notified()).await;
         }
     }

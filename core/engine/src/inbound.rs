@@ -80,7 +80,7 @@ pub fn check(submission: Submission, channels: &dyn Channels, now: Timestamp) ->
         attributes: submission.attributes.checked()?,
         provenance,
         causation_id: submission.causation_id,
-        source: channel.name,
+        source: submission.channel,
     })
 }
 
@@ -139,25 +139,29 @@ fn told_by_kind(kind: &Kind) -> Provenance {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::sync::Arc;
+
     use regard_model::ChannelId;
     use serde_json::{from_value, json};
 
     struct OneChannel;
 
     impl Channels for OneChannel {
-        fn by_name(&self, name: &str) -> Option<Channel> {
-            (name == "shop").then(|| Channel {
-                id: ChannelId::from_i64(1),
-                name: "shop".into(),
-                kind: "shop".into(),
-                connector: None,
-                settings: Attributes::new(),
-                enabled: true,
-                created_at: Timestamp::default(),
+        fn by_name(&self, name: &str) -> Option<Arc<Channel>> {
+            (name == "shop").then(|| {
+                Arc::new(Channel {
+                    id: ChannelId::from_i64(1),
+                    name: "shop".into(),
+                    kind: "shop".into(),
+                    connector: None,
+                    settings: Attributes::new(),
+                    enabled: true,
+                    created_at: Timestamp::default(),
+                })
             })
         }
 
-        fn all(&self) -> Vec<Channel> {
+        fn all(&self) -> Vec<Arc<Channel>> {
             self.by_name("shop").into_iter().collect()
         }
     }

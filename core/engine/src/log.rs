@@ -2,7 +2,8 @@
 //!
 //! A commit costs the same for one row as for a thousand. So callers put their rows into a queue and wait; one task
 //! takes all that is there, appends it in one transaction and tells each caller what became of its rows. While one
-//! commit runs the next group gathers; nobody waits for a timer.
+//! commit runs the next group gathers. Before a group is closed, the callers that can run at this moment do run; nobody
+//! waits for a timer.
 
 use std::sync::Arc;
 
@@ -14,8 +15,8 @@ use crate::ports::{Appended, Incoming, Log};
 
 /// Callers that may wait at a time; more are told at once that the server is overloaded, which bounds memory and delay.
 const WAITING_MAX: usize = 4096;
-/// Rows that one commit takes at most; beyond this a larger group gains nothing and delays its first caller.
-const GROUP_ROWS_MAX: usize = 2000;
+/// Rows that one commit takes at most, some 50 ms of work: a larger group gains little and delays its first caller.
+const GROUP_ROWS_MAX: usize = 4000;
 
 struct Ticket {
     rows: Vec<Incoming>,
@@ -30,10 +31,11 @@ pub struct LogWriter {
 }
 
 impl LogWriter {
-    /// Starts the task that commits. It ends when the last clone of the writer is dropped and the queue is empty.
-    pub fn start(log: Arc<dyn Log>) -> Self {
+    /// Starts the task that commits and calls `after_commit` each time something was stored. It ends when the last
+    /// clone of the writer is dropped and the queue is empty.
+    pub fn start(log: Arc<dyn Log>, after_commit: impl Fn() + Send + 'static) -> Self {
         let (queue, waiting) = mpsc::channel(WAITING_MAX);
-        tokio::spawn(commit_groups(log, waiting));
+        tokio::spawn(commit_groups(log, waiting, after_commit));
         Self { queue }
     }
 
@@ -60,9 +62,14 @@ impl LogWriter {
     }
 }
 
-async fn commit_groups(log: Arc<dyn Log>, mut waiting: mpsc::Receiver<Ticket>) {
+async fn commit_groups(
+    log: Arc<dyn Log>,
+    mut waiting: mpsc::Receiver<Ticket>,
+    after_commit: impl Fn() + Send + 'static,
+) {
     let mut next = waiting.recv().await;
     while let Some(first) = next.take() {
+        tokio::task::yield_now().await;
         let mark = first.mark;
         let mut rows = first.rows;
         let mut callers = vec![(rows.len(), first.reply)];
@@ -83,6 +90,7 @@ async fn commit_groups(log: Arc<dyn Log>, mut waiting: mpsc::Receiver<Ticket>) {
                     // A caller that went away does not mind: its rows are stored.
                     let _ = reply.send(Ok(outcomes.by_ref().take(count).collect()));
                 }
+                after_commit();
             }
             Err(error) => {
                 tracing::error!(%error, rows = callers.iter().map(|(count, _)| count).sum::<usize>(), "append failed");
@@ -149,7 +157,7 @@ mod tests {
     #[tokio::test]
     async fn callers_share_commits_and_each_gets_its_own_outcomes() {
         let log = Arc::new(SlowLog::default());
-        let writer = LogWriter::start(log.clone());
+        let writer = LogWriter::start(log.clone(), || {});
         let callers: Vec<_> = (0..500)
             .map(|number| {
                 let writer = writer.clone();

@@ -3,6 +3,8 @@
 //! These are the rules; [`crate::deliver`] carries them out. They are plain functions of what the store knows, so that each can
 //! be read and tested alone, and no plugin has a part in them.
 
+use std::sync::Arc;
+
 use regard_model::consent::allows;
 use regard_model::{Channel, Identifier};
 
@@ -19,7 +21,7 @@ pub const RETRY_DELAY_MS_MAX: u64 = 4 * 3_600_000;
 #[derive(Debug, Clone, PartialEq)]
 pub struct Route {
     /// On which channel.
-    pub channel: Channel,
+    pub channel: Arc<Channel>,
     /// The connector that serves it.
     pub connector: String,
     /// What the connector can do.
@@ -43,7 +45,11 @@ pub enum Stop {
 ///
 /// Without a wished channel the first one serves, by name, on which the customer has an address and to which the customer
 /// consented.
-pub fn route(claimed: &Claimed, channels: &[Channel], connectors: &dyn Connectors) -> Result<Route, Stop> {
+pub fn route(
+    claimed: &Claimed,
+    channels: &[Arc<Channel>],
+    connectors: &dyn Connectors,
+) -> Result<Route, Stop> {
     let wished = claimed.entry.channel.as_deref();
     let mut reason = match wished {
         Some(name) => Stop::Suppress(format!("there is no enabled channel `{name}`")),

@@ -71,7 +71,7 @@ pub enum WebhookError {
 pub struct Pipeline {
     parts: Parts,
     log: LogWriter,
-    dispatcher: Dispatcher,
+    dispatcher: Arc<Dispatcher>,
     deliverer: Deliverer,
     poller: Poller,
 }
@@ -79,9 +79,12 @@ pub struct Pipeline {
 impl Pipeline {
     /// Puts the stages together. Must be called within a tokio runtime: the log's task starts here.
     pub fn new(parts: Parts) -> Arc<Self> {
+        let dispatcher =
+            Arc::new(Dispatcher::new(parts.feed.clone(), parts.hooks.clone(), parts.clock.clone()));
+        let woken = dispatcher.clone();
         Arc::new(Self {
-            log: LogWriter::start(parts.log.clone()),
-            dispatcher: Dispatcher::new(parts.feed.clone(), parts.hooks.clone(), parts.clock.clone()),
+            log: LogWriter::start(parts.log.clone(), move || woken.wake()),
+            dispatcher,
             deliverer: Deliverer::new(
                 parts.outbox.clone(),
                 parts.feed.clone(),
@@ -114,7 +117,6 @@ impl Pipeline {
             }
         }
         let mut appended = self.log.append(rows, mark).await?.into_iter();
-        self.dispatcher.wake();
         outcomes
             .into_iter()
             .map(|outcome| {

@@ -1,6 +1,7 @@
 //! What the engine needs from others: a store, plugins, a clock. The traits stand here, where they are used; `store`
 //! and `host` implement them and the server puts the parts together.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -261,9 +262,9 @@ pub trait Outbox: Send + Sync {
 /// The channels, kept in memory by the store.
 pub trait Channels: Send + Sync {
     /// The channel called `name`.
-    fn by_name(&self, name: &str) -> Option<Channel>;
+    fn by_name(&self, name: &str) -> Option<Arc<Channel>>;
     /// All channels, by name.
-    fn all(&self) -> Vec<Channel>;
+    fn all(&self) -> Vec<Arc<Channel>>;
 }
 
 // ---- what plugins may read ----------------------------------------------------------------------------------------

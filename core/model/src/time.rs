@@ -93,7 +93,9 @@ impl FromStr for Timestamp {
 
     /// Reads RFC 3339 (`1997-06-30T12:00:00Z`) or a calendar day (`1997-06-30`, midnight UTC).
     fn from_str(text: &str) -> Result<Self, Invalid> {
-        if let Ok(day) = NaiveDate::parse_from_str(text, "%Y-%m-%d") {
+        if !text.contains(['T', 't', ' '])
+            && let Ok(day) = NaiveDate::parse_from_str(text, "%Y-%m-%d")
+        {
             return Self(day.and_time(NaiveTime::MIN).and_utc().timestamp_millis()).checked();
         }
         DateTime::parse_from_rfc3339(text)

@@ -46,11 +46,12 @@ mod telemetry;
 mod tokens;
 mod watch;
 
+use std::collections::HashSet;
 use std::ops::Deref;
 use std::sync::Arc;
 
 use axum::Router;
-use axum::middleware::{from_fn, from_fn_with_state};
+use axum::middleware::from_fn_with_state;
 use axum::routing::get;
 use regard_model::outbox::KEY_BYTES_MAX;
 use utoipa::openapi::path::{Operation, Parameter, ParameterBuilder, ParameterIn, PathItem};
@@ -71,6 +72,7 @@ use crate::app::App;
 use idempotency::InFlight;
 use problem::{PROBLEM_JSON, ProblemDocument};
 use telemetry::Telemetry;
+use watch::Watch;
 
 /// Where the API begins.
 const API: &str = "/api/v1";
@@ -113,7 +115,7 @@ pub fn router(app: Arc<App>) -> Router {
         .merge(SwaggerUi::new("/docs").url(DESCRIPTION, description))
         .fallback(problem::no_route)
         .method_not_allowed_fallback(problem::no_method)
-        .layer(from_fn_with_state(site.telemetry.clone(), watch::watch))
+        .layer(from_fn_with_state(Arc::new(Watch::new(site.telemetry.clone(), long_routes())), watch::watch))
         .with_state(site)
 }
 
@@ -125,13 +127,7 @@ pub fn openapi() -> OpenApi {
 /// The routes with what stands around them.
 fn assemble(site: &Arc<Site>) -> OpenApiRouter<Arc<Site>> {
     let once = || from_fn_with_state(site.clone(), idempotency::once);
-    let limit = || from_fn(watch::within_limit);
-    let long_limit = || from_fn(watch::within_long_limit);
-    outside(
-        quick().layer(once()).layer(limit()),
-        slow().layer(once()).layer(long_limit()),
-        unkeyed().layer(limit()),
-    )
+    outside(quick().layer(once()), slow().layer(once()), unkeyed())
 }
 
 /// The routes alone, which is all that the description needs.
@@ -167,6 +163,11 @@ fn quick() -> OpenApiRouter<Arc<Site>> {
         .merge(plugins::routes())
         .merge(tokens::routes())
         .merge(audit::routes())
+}
+
+/// The routes of [`slow`], as requests match them.
+fn long_routes() -> HashSet<String> {
+    slow().into_openapi().paths.paths.keys().map(|path| format!("{API}{path}")).collect()
 }
 
 /// Calls that work for as long as there is something to do.

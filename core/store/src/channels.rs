@@ -1,6 +1,7 @@
 //! Channels, kept in memory as well: every interaction names one.
 
 use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
 
 use regard_engine::StoreError;
 use regard_engine::ports::Channels;
@@ -17,7 +18,7 @@ use crate::secrets::SecretOwner;
 /// The channels as of the last time they were read.
 #[derive(Debug, Default)]
 pub(crate) struct ChannelCache {
-    by_name: BTreeMap<String, Channel>,
+    by_name: BTreeMap<String, Arc<Channel>>,
     names: HashMap<i64, String>,
 }
 
@@ -86,7 +87,7 @@ impl Store {
     /// When the store cannot be read.
     pub async fn list_channels(&self) -> Result<Vec<Channel>, StoreError> {
         self.reload_channels().await?;
-        Ok(self.all())
+        Ok(self.all().iter().map(|channel| Channel::clone(channel)).collect())
     }
 
     /// Changes a channel and returns it as it is then.
@@ -124,7 +125,7 @@ impl Store {
         let mut cache = ChannelCache::default();
         for row in Entity::find().all(&self.inner.db).await.during(during)? {
             cache.names.insert(row.id, row.name.clone());
-            cache.by_name.insert(row.name.clone(), read(row, during)?);
+            cache.by_name.insert(row.name.clone(), Arc::new(read(row, during)?));
         }
         *self.inner.channels.write() = cache;
         Ok(())
@@ -149,11 +150,11 @@ impl Store {
 }
 
 impl Channels for Store {
-    fn by_name(&self, name: &str) -> Option<Channel> {
+    fn by_name(&self, name: &str) -> Option<Arc<Channel>> {
         self.inner.channels.read().by_name.get(name).cloned()
     }
 
-    fn all(&self) -> Vec<Channel> {
+    fn all(&self) -> Vec<Arc<Channel>> {
         self.inner.channels.read().by_name.values().cloned().collect()
     }
 }

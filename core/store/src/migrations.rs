@@ -312,7 +312,7 @@ const INDEXES: &[&str] = &[
     "CREATE INDEX IF NOT EXISTS customer_merge_into ON customer_merge (into_id)",
     "CREATE INDEX IF NOT EXISTS consent_customer ON consent (customer_id)",
     "CREATE INDEX IF NOT EXISTS relationship_to ON relationship (to_id)",
-    "CREATE UNIQUE INDEX IF NOT EXISTS interaction_external ON interaction (channel_id, external_id)",
+    "CREATE UNIQUE INDEX IF NOT EXISTS interaction_external ON interaction (external_id, channel_id)",
     "CREATE INDEX IF NOT EXISTS interaction_customer ON interaction (customer_id, occurred_at)",
     "CREATE INDEX IF NOT EXISTS interaction_occurred ON interaction (occurred_at)",
     "CREATE INDEX IF NOT EXISTS evaluation_metric ON evaluation (metric, id)",

@@ -25,14 +25,8 @@ const BATCH: usize = 65_536;
 
 /// Prints native over guest time, so that 1 means as fast as native.
 pub fn measure() -> Result<()> {
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
-    runtime.block_on(async {
-        let folder = tempfile::tempdir()?;
-        let store = Arc::new(Store::open(&folder.path().to_string_lossy(), StoreOptions::default()).await?);
-        let host = Host::new(HostOptions::new(folder.path().join("cache")), store, Arc::new(SystemClock))?;
-        for plugin in ["kpi-rfm", "kpi-clv"] {
-            load(&host, plugin, folder.path()).await?;
-        }
+    let bed = Bed::new(&["kpi-rfm", "kpi-clv"])?;
+    bed.runtime.block_on(async {
         let large = orders(ROWS, CUSTOMERS);
         let shop = shop_orders()?;
         for (metric, rows, what) in [
@@ -41,7 +35,7 @@ pub fn measure() -> Result<()> {
         ] {
             let mut pairs = Vec::new();
             for _ in 0..super::ROUNDS {
-                let guest = in_guest(&host, metric, rows).await?;
+                let guest = in_guest(&bed.host, metric, rows).await?;
                 let native = match metric {
                     "rfm" => natively::<RfmEvaluator>(metric, rows)?,
                     _ => natively::<ClvEvaluator>(metric, rows)?,
@@ -55,6 +49,31 @@ pub fn measure() -> Result<()> {
     })
 }
 
+/// A host with plugins in service, and what it needs to live.
+pub struct Bed {
+    pub runtime: tokio::runtime::Runtime,
+    pub host: Arc<Host>,
+    _folder: tempfile::TempDir,
+}
+
+impl Bed {
+    pub fn new(plugins: &[&str]) -> Result<Self> {
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+        let folder = tempfile::tempdir()?;
+        let host = runtime.block_on(async {
+            let store =
+                Arc::new(Store::open(&folder.path().to_string_lossy(), StoreOptions::default()).await?);
+            let host =
+                Host::new(HostOptions::new(folder.path().join("cache")), store, Arc::new(SystemClock))?;
+            for plugin in plugins {
+                load(&host, plugin, folder.path()).await?;
+            }
+            anyhow::Ok(Arc::new(host))
+        })?;
+        Ok(Self { runtime, host, _folder: folder })
+    }
+}
+
 struct Rows {
     groups: Vec<u32>,
     at: Vec<i64>,
@@ -65,11 +84,16 @@ struct Rows {
 
 async fn load(host: &Host, plugin: &str, folder: &std::path::Path) -> Result<()> {
     let source = source("plugins").join(plugin);
-    let built = build_plugin(&source, &BuildOptions::new(folder), &mut |_| {})?;
-    let text = std::fs::read_to_string(source.join("plugin.toml"))?;
-    let entry = built.manifest.entry().to_string_lossy().into_owned();
-    let files = [(entry, std::fs::read(&built.component)?)].into();
-    let package = Package::from_parts(&source.join("plugin.toml"), text, files)?;
+    let manifest = regard_host::Manifest::read(&source)?;
+    let package = if manifest.runtime == regard_host::manifest::Runtime::Luau {
+        Package::from_folder(&source)?
+    } else {
+        let built = build_plugin(&source, &BuildOptions::new(folder), &mut |_| {})?;
+        let text = std::fs::read_to_string(source.join("plugin.toml"))?;
+        let entry = built.manifest.entry().to_string_lossy().into_owned();
+        let files = [(entry, std::fs::read(&built.component)?)].into();
+        Package::from_parts(&source.join("plugin.toml"), text, files)?
+    };
     let grants = Grants::by_default(&package.manifest().permissions);
     host.load(package, json!({}), Some(grants)).await?;
     Ok(())

@@ -1,7 +1,10 @@
-//! Durable ingest over HTTP against an axum handler that parses the same JSON and does nothing.
+//! Durable ingest over HTTP, as a shop would send its orders, against an axum handler that parses the same JSON and
+//! does nothing.
 
 use std::net::SocketAddr;
 use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
@@ -12,7 +15,9 @@ use tokio::net::TcpStream;
 /// Argument that turns this program into the bare handler.
 pub const BARE: &str = "bare-server";
 /// Connections that send at the same time, each waiting for its answer before it sends again.
-const CONNECTIONS: usize = 64;
+const CONNECTIONS: usize = 256;
+/// Customers who order in turn.
+const CUSTOMERS: usize = 500;
 /// Events of one batch.
 const BATCH: usize = 100;
 /// How long one side is measured in one round.
@@ -42,10 +47,9 @@ pub fn measure() -> Result<()> {
 async fn load(address: SocketAddr, token: &str, run: &str, batch: usize) -> Result<f64> {
     let end = Instant::now() + SPAN;
     let started = Instant::now();
+    let last = Arc::new(AtomicUsize::new(0));
     let senders: Vec<_> = (0..CONNECTIONS)
-        .map(|connection| {
-            tokio::spawn(send(address, token.to_owned(), format!("{run}-{connection}"), batch, end))
-        })
+        .map(|_| tokio::spawn(send(address, token.to_owned(), run.to_owned(), last.clone(), batch, end)))
         .collect();
     let mut events = 0;
     for sender in senders {
@@ -54,16 +58,25 @@ async fn load(address: SocketAddr, token: &str, run: &str, batch: usize) -> Resu
     Ok(events as f64 / started.elapsed().as_secs_f64())
 }
 
-async fn send(address: SocketAddr, token: String, run: String, batch: usize, end: Instant) -> Result<usize> {
+/// Sends until `end`; `last` is the shop's last order number.
+async fn send(
+    address: SocketAddr,
+    token: String,
+    run: String,
+    last: Arc<AtomicUsize>,
+    batch: usize,
+    end: Instant,
+) -> Result<usize> {
     let mut stream = TcpStream::connect(address).await.context("cannot connect")?;
     stream.set_nodelay(true)?;
     let mut answer = vec![0; 256 * 1024];
-    let mut number = 0;
+    let mut sent = 0;
     while Instant::now() < end {
+        let number = last.fetch_add(batch, Ordering::Relaxed);
         let one = |number: usize| {
             format!(
-                r#"{{"channel":"bench","external_id":"{run}-{number}","identifier":{{"scheme":"external:bench","value":"{}"}},"kind":"order.placed","occurred_at":"2024-05-01T10:00:00Z","amount":{{"minor":1999,"currency":"EUR"}},"attributes":{{"items":2}}}}"#,
-                number % 500
+                r#"{{"channel":"bench","external_id":"{run}-{number:09}","identifier":{{"scheme":"external:bench","value":"{}"}},"kind":"order.placed","occurred_at":"2024-05-01T10:00:00Z","amount":{{"minor":1999,"currency":"EUR"}},"attributes":{{"items":2}}}}"#,
+                number % CUSTOMERS
             )
         };
         let body = if batch == 1 {
@@ -78,9 +91,9 @@ async fn send(address: SocketAddr, token: String, run: String, batch: usize, end
         stream.write_all(request.as_bytes()).await?;
         let status = read_answer(&mut stream, &mut answer).await?;
         anyhow::ensure!(status == 200, "the server answered {status}");
-        number += batch;
+        sent += batch;
     }
-    Ok(number)
+    Ok(sent)
 }
 
 /// Reads one answer and returns its status.

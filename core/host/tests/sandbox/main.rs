@@ -2,7 +2,6 @@
 //! next call works. Every check runs on both runtimes where both can misbehave that way.
 
 mod connectors;
-mod cost;
 mod evaluators;
 mod hostile;
 mod loading;

@@ -32,7 +32,7 @@ pub(super) async fn record(
     details: impl Into<Attributes>,
 ) {
     let (subject, details) = (subject.to_string(), details.into());
-    if let Err(error) = site.store.append_audit(who.actor(), action, &subject, details.clone()).await {
+    if let Err(error) = site.store.append_audit(&who.actor(), action, &subject, details.clone()).await {
         tracing::error!(%error, actor = who.actor(), action, subject, ?details, "the audit log misses this line");
     }
 }

@@ -22,26 +22,27 @@ const TOKEN_BYTES_MAX: usize = 256;
 ///
 /// A program that runs the router in its own process puts one into the request's extensions, which cannot come over
 /// the network; every other caller is known by the token that it bears.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Principal {
-    actor: String,
+    /// The token it bears; nobody at the command line bears one.
+    token: Option<TokenId>,
     role: Role,
 }
 
 impl Principal {
     /// The operator at this machine's command line, who may do everything.
-    pub fn local() -> Self {
-        Self { actor: "cli".into(), role: Role::Admin }
+    pub const fn local() -> Self {
+        Self { token: None, role: Role::Admin }
     }
 
     /// The bearer of a token.
-    pub fn bearer(id: TokenId, role: Role) -> Self {
-        Self { actor: format!("token:{id}"), role }
+    pub const fn bearer(id: TokenId, role: Role) -> Self {
+        Self { token: Some(id), role }
     }
 
     /// How the audit log names the caller: `token:<id>` or `cli`.
-    pub fn actor(&self) -> &str {
-        &self.actor
+    pub fn actor(&self) -> String {
+        self.token.map_or_else(|| "cli".to_owned(), |id| format!("token:{id}"))
     }
 
     /// What the caller may do.
@@ -55,7 +56,7 @@ impl FromRequestParts<Arc<Site>> for Principal {
 
     async fn from_request_parts(parts: &mut Parts, site: &Arc<Site>) -> Result<Self, Problem> {
         if let Some(known) = parts.extensions.get::<Self>() {
-            return Ok(known.clone());
+            return Ok(*known);
         }
         let secret = bearer_secret(parts)?;
         let (id, role) = site.store.verify_token(secret).await?.ok_or_else(|| {
@@ -65,7 +66,7 @@ impl FromRequestParts<Arc<Site>> for Principal {
             )
         })?;
         let principal = Self::bearer(id, role);
-        parts.extensions.insert(principal.clone());
+        parts.extensions.insert(principal);
         Ok(principal)
     }
 }

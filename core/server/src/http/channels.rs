@@ -161,7 +161,7 @@ async fn change(
 pub(super) async fn find(site: &Site, id_or_name: &str) -> Result<Channel, Problem> {
     let found = match id_or_name.parse::<ChannelId>() {
         Ok(id) => site.store.find_channel(id).await?,
-        Err(_) => site.store.by_name(id_or_name),
+        Err(_) => site.store.by_name(id_or_name).map(|channel| Channel::clone(&channel)),
     };
     found.ok_or_else(|| Problem::not_found("channel", id_or_name))
 }

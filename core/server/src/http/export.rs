@@ -32,6 +32,6 @@ async fn export(
     let customer = customers::find(&site, id).await?;
     // Reading all of a person's life at once leaves a trace, as a change does; without the trace there is no reading.
     let subject = customers::subject(customer.id);
-    site.store.append_audit(who.actor(), "customer.exported", &subject, Attributes::new()).await?;
+    site.store.append_audit(&who.actor(), "customer.exported", &subject, Attributes::new()).await?;
     Ok(Json(site.store.export_customer(customer.id).await?))
 }

@@ -74,7 +74,7 @@ pub async fn once(State(site): State<Arc<Site>>, request: Request, next: Next) -
 async fn serve_once(site: &Arc<Site>, request: Request, next: Next) -> Result<Response, Problem> {
     let key = read_key(request.headers())?;
     let (mut parts, body) = request.into_parts();
-    let caller = Principal::from_request_parts(&mut parts, site).await?;
+    let actor = Principal::from_request_parts(&mut parts, site).await?.actor();
     let body = read_body(body, body_limit(&parts)).await?;
     let mut hash = Sha256::new();
     hash.update(parts.uri.to_string());
@@ -82,13 +82,13 @@ async fn serve_once(site: &Arc<Site>, request: Request, next: Next) -> Result<Re
     hash.update(&body);
     let digest = URL_SAFE_NO_PAD.encode(hash.finalize());
 
-    let Some(_claim) = site.in_flight.claim(caller.actor(), &key) else {
+    let Some(_claim) = site.in_flight.claim(&actor, &key) else {
         return Err(Problem::new(
             Trouble::Conflict,
             "a request with this Idempotency-Key is being served right now; wait for its answer",
         ));
     };
-    if let Some(kept) = site.store.find_answer(caller.actor(), &key).await? {
+    if let Some(kept) = site.store.find_answer(&actor, &key).await? {
         if kept.request_digest != digest {
             return Err(Problem::new(
                 Trouble::KeyReused,
@@ -101,7 +101,7 @@ async fn serve_once(site: &Arc<Site>, request: Request, next: Next) -> Result<Re
     if response.status().is_server_error() {
         return Ok(response);
     }
-    keep(site, caller.actor(), &key, &digest, response).await
+    keep(site, &actor, &key, &digest, response).await
 }
 
 /// The handler's own limit still holds; this one only keeps a caller from filling the memory before it does.

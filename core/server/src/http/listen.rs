@@ -72,6 +72,7 @@ async fn answer(stream: TcpStream, router: Router, stop: CancellationToken) {
         .with_upgrades();
     let mut connection = pin!(connection);
     let ended = tokio::select! {
+        biased;
         ended = connection.as_mut() => ended,
         () = stop.cancelled() => {
             connection.as_mut().graceful_shutdown();

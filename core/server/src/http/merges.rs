@@ -56,7 +56,7 @@ async fn merge(
     Input(input): Input<MergeInput>,
 ) -> Result<impl IntoResponse, Problem> {
     let merge =
-        site.store.merge_customers(from, input.into, &input.reason, input.evidence, who.actor()).await?;
+        site.store.merge_customers(from, input.into, &input.reason, input.evidence, &who.actor()).await?;
     site.pipeline.wake();
     let details = [("merge", json!(merge.id)), ("into", json!(merge.into))];
     audit::record(&site, &who, "customer.merged", customers::subject(merge.from), details).await;

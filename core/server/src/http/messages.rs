@@ -84,7 +84,7 @@ async fn send(
         idempotency_key: message_key(&site, &who, &headers),
         not_before: input.not_before,
     };
-    let entry = site.store.enqueue(message.checked()?, who.actor(), None).await?;
+    let entry = site.store.enqueue(message.checked()?, &who.actor(), None).await?;
     site.pipeline.wake();
     let details = [
         ("customer", json!(entry.customer)),

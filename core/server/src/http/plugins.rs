@@ -163,7 +163,7 @@ async fn install(
     }
     let package = Package::from_parts(&PathBuf::from("plugin.toml"), input.manifest, files)?;
     let install = Install { package, config: input.config, grants: input.grants };
-    let record = plugins::install(&site.app, install, who.actor()).await.map_err(load_problem)?;
+    let record = plugins::install(&site.app, install, &who.actor()).await.map_err(load_problem)?;
     Ok((StatusCode::CREATED, Json(record)))
 }
 

@@ -170,14 +170,13 @@ impl Problem {
     }
 }
 
+/// What is only logged, on its way to where the request's id is known: [`super::watch`].
+#[derive(Debug, Clone)]
+pub struct Inside(pub String);
+
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let (slug, title, status) = self.trouble.row();
-        match &self.inside {
-            Some(inside) if status.is_server_error() => tracing::error!(problem = slug, "{inside}"),
-            Some(inside) => tracing::info!(problem = slug, "{inside}"),
-            None => {}
-        }
         let document = ProblemDocument {
             kind: format!("urn:regard:problem:{slug}"),
             title,
@@ -186,6 +185,9 @@ impl IntoResponse for Problem {
             errors: self.errors,
         };
         let mut response = (status, axum::Json(document)).into_response();
+        if let Some(inside) = self.inside {
+            response.extensions_mut().insert(Inside(inside));
+        }
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static(PROBLEM_JSON));
         if status == StatusCode::UNAUTHORIZED {

@@ -22,7 +22,7 @@ use super::body::{BodyFormat, read_body};
 use super::problem::{Flaw, Problem, Trouble, pointer};
 use items::{read_json, read_lines};
 
-/// Most items of one call. With the log's groups of two thousand rows, one call holds up others for a few commits.
+/// Most items of one call. With the log's groups of thousands of rows, one call holds up others for a few commits.
 pub const ITEMS_MAX: usize = 10_000;
 /// Largest body of one call, in bytes: about a kilobyte for each of the most items.
 const INTERACTIONS_BYTES_MAX: usize = 16 * 1024 * 1024;

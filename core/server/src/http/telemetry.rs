@@ -113,7 +113,9 @@ impl Telemetry {
     /// Interactions were handed in.
     pub fn received(&self, accepted: u64, duplicates: u64, rejected: u64) {
         for (outcome, count) in [("accepted", accepted), ("duplicate", duplicates), ("rejected", rejected)] {
-            self.interactions.get_or_create(&OutcomeLabels { outcome }).inc_by(count);
+            if count > 0 {
+                self.interactions.get_or_create(&OutcomeLabels { outcome }).inc_by(count);
+            }
         }
     }
 

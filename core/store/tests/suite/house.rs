@@ -23,7 +23,7 @@ pub async fn keeps_channels(bed: Bed) -> Result<()> {
     assert!(matches!(&taken, Err(StoreError::Conflict(why)) if why.contains("shop")), "{taken:?}");
     let web = channel(&store, "web").await?;
     assert_eq!(store.all(), vec![shop.clone(), web.clone()]);
-    assert_eq!(store.by_name("shop").as_ref(), Some(&shop));
+    assert_eq!(store.by_name("shop").as_deref(), Some(&shop));
     assert_eq!(other.list_channels().await?, vec![shop.clone(), web]);
     let change = ChannelChange {
         settings: Attributes::from([("old", Value::Null), ("new", json!(2))]),
@@ -36,10 +36,14 @@ pub async fn keeps_channels(bed: Bed) -> Result<()> {
         (changed.enabled, changed.settings.get("old"), changed.settings.get("new")),
         (false, None, Some(&json!(2)))
     );
-    assert_eq!(store.by_name("shop").as_ref(), Some(&changed));
+    assert_eq!(store.by_name("shop").as_deref(), Some(&changed));
     assert_eq!(store.find_channel(shop.id).await?.as_ref(), Some(&changed));
     tokio::time::sleep(std::time::Duration::from_millis(2_500)).await;
-    assert_eq!(other.by_name("shop"), Some(changed), "other nodes hear of it without being asked");
+    assert_eq!(
+        other.by_name("shop").as_deref(),
+        Some(&changed),
+        "other nodes hear of it without being asked"
+    );
     let missing = store.change_channel(regard_model::ChannelId::from_i64(4), ChannelChange::default()).await;
     assert!(matches!(missing, Err(StoreError::NotFound(_))));
     Ok(())
