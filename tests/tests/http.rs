@@ -4,6 +4,7 @@
 //! - `http/description.rs`: the OpenAPI document is a golden file; the pages beside it
 //! - `http/refusals.rs`: bad input, one line each
 //! - `http/lists.rs`: pages and cursors
+//! - `http/metrics.rs`: a metric from its evaluator's installation to its explanation
 //! - `http/repeats.rs`: duplicates, idempotency keys, optimistic locking
 //! - `http/crash.rs`: `kill -9` in the middle of writing
 
@@ -13,6 +14,8 @@ mod crash;
 mod description;
 #[path = "http/lists.rs"]
 mod lists;
+#[path = "http/metrics.rs"]
+mod metrics;
 #[path = "http/refusals.rs"]
 mod refusals;
 #[path = "http/repeats.rs"]

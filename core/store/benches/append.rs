@@ -1,6 +1,6 @@
 //! How fast the log takes a bulk import, against bare SQLite that inserts the same rows into the same indexes.
 //!
-//! `cargo bench -p regard-store`. Both sides commit batches of 1,000 with `synchronous = FULL`, in turns, because the
+//! `cargo bench --workspace --bench append`. Both sides commit batches of 1,000 with `synchronous = FULL`, in turns, because the
 //! machine's mood changes; the ratio of the medians counts. The bare side knows every row beforehand and looks nothing
 //! up. `--postgres` adds the rate on a PostgreSQL server.
 
