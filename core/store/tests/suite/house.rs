@@ -1,3 +1,5 @@
+use std::sync::Arc;
+
 use anyhow::{Context, Result};
 use regard_engine::StoreError;
 use regard_engine::ports::{Channels, Effects, Feed, Progress, Reads, Stream};
@@ -22,7 +24,7 @@ pub async fn keeps_channels(bed: Bed) -> Result<()> {
     let taken = store.create_channel(new).await;
     assert!(matches!(&taken, Err(StoreError::Conflict(why)) if why.contains("shop")), "{taken:?}");
     let web = channel(&store, "web").await?;
-    assert_eq!(store.all(), vec![shop.clone(), web.clone()]);
+    assert_eq!(store.all(), [shop.clone(), web.clone()].map(Arc::new));
     assert_eq!(store.by_name("shop").as_deref(), Some(&shop));
     assert_eq!(other.list_channels().await?, vec![shop.clone(), web]);
     let change = ChannelChange {
