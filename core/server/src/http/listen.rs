@@ -20,8 +20,9 @@ use tokio_util::task::TaskTracker;
 pub const HEAD_S_MAX: u64 = 30;
 /// Connections at a time. The next one waits until one of them ends.
 pub const CONNECTIONS_MAX: usize = 4096;
-/// Time for the requests under way when the server stops, in seconds.
-pub const FAREWELL_S_MAX: u64 = 30;
+/// Time for the requests under way when the server stops, in seconds: less than the ten after which container runtimes
+/// kill.
+pub const FAREWELL_S_MAX: u64 = 8;
 /// Pause after a connection could not be taken, in milliseconds: most often the process has no descriptor left.
 const ACCEPT_PAUSE_MS: u64 = 200;
 
