@@ -3,7 +3,7 @@
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
@@ -168,6 +168,20 @@ impl Server {
             };
             Ok((status, answer))
         })
+    }
+
+    /// Tells the process to stop, as a service manager does, and waits for it.
+    pub fn stop(mut self, limit: Duration) -> Result<ExitStatus> {
+        let told = Command::new("kill").args(["-TERM", &self.pid().to_string()]).status();
+        anyhow::ensure!(told.context("`kill` does not run")?.success(), "the server was gone already");
+        let until = Instant::now() + limit;
+        loop {
+            if let Some(ended) = self.child.try_wait()? {
+                return Ok(ended);
+            }
+            anyhow::ensure!(Instant::now() < until, "the server has not stopped within {limit:?}");
+            std::thread::sleep(Duration::from_millis(20));
+        }
     }
 
     /// Kills the process as a power failure would: no chance to finish anything.

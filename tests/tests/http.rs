@@ -6,8 +6,11 @@
 //! - `http/lists.rs`: pages and cursors
 //! - `http/metrics.rs`: a metric from its evaluator's installation to its explanation
 //! - `http/repeats.rs`: duplicates, idempotency keys, optimistic locking
+//! - `http/connections.rs`: callers who hold on to a connection
 //! - `http/crash.rs`: `kill -9` in the middle of writing
 
+#[path = "http/connections.rs"]
+mod connections;
 #[path = "http/crash.rs"]
 mod crash;
 #[path = "http/description.rs"]

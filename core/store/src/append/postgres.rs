@@ -49,6 +49,7 @@ pub(crate) async fn append(
     let mut known = look_up(txn, batch).await.during(DURING)?;
     let mut plan = super::plan(batch, &mut known, ids, now);
     if plan.rejects() || !insert(txn, &plan, now).await? {
+        // Positions ascend from turn to turn, so only rows of this transaction are as new as its first one.
         if let Some(first) = plan.rows.first() {
             let undo = sqlx::query("DELETE FROM interaction WHERE id >= $1").bind(first.id.as_i64());
             undo.execute(&mut **txn).await.during(DURING)?;

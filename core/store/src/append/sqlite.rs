@@ -85,6 +85,7 @@ pub(crate) fn append(
     let mut known = look_up(txn, batch, owners).during(DURING)?;
     let mut plan = super::plan(batch, &mut known, ids, now);
     if plan.rejects() || !insert(txn, &plan, now)? {
+        // Positions ascend from turn to turn, so only rows of this transaction are as new as its first one.
         if let Some(first) = plan.rows.first() {
             txn.prepare_cached("DELETE FROM interaction WHERE id >= ?1")
                 .and_then(|mut undo| undo.execute([first.id.as_i64()]))
