@@ -16,7 +16,7 @@ mod reads;
 use regard_model::Timestamp;
 
 pub use delivery::{Channels, Claimed, Outbox, Settlement};
-pub use dispatch::{Effects, Event, Feed, Progress, Stream, Subscription};
+pub use dispatch::{Effects, Event, Feed, Lease, Progress, Stream, Subscription};
 pub use log::{Appended, Incoming, Log};
 pub use plugins::{
     Accumulator, Connectors, Evaluators, Features, Handed, Hooks, Outbound, Outcome, Polled, Webhook,

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use regard_engine::ports::{Clock, Effects, Reads};
+use regard_engine::ports::{Clock, Effects, Lease, Reads};
 use regard_model::id::IdGenerator;
 use regard_model::{Channel, ChannelId, Customer, CustomerId};
 use serde_json::Value;
@@ -30,6 +30,8 @@ pub(crate) struct Services {
 pub(crate) struct Scope {
     /// Its id.
     pub(crate) id: String,
+    /// SHA-256 of its manifest and code, in hex.
+    pub(crate) digest: String,
     /// What it may do: the narrower of manifest and grant.
     pub(crate) permissions: Permissions,
     /// Its configuration, defaults filled in.
@@ -55,6 +57,8 @@ pub(crate) enum Role {
     Hook,
     /// Computes metrics.
     Kpi,
+    /// Brings what the plugin keeps into the shape of another version.
+    Migration,
 }
 
 /// An interface of `regard:core` that plugins import.
@@ -112,6 +116,7 @@ impl Role {
             Self::Connector => "connector",
             Self::Hook => "hook",
             Self::Kpi => "kpi",
+            Self::Migration => "migration",
         }
     }
 
@@ -121,9 +126,15 @@ impl Role {
         use Interface::{Clock, Config, Customers, Http, Interactions, Kv, Log, Messages, Metrics, Types};
         match interface {
             Types | Log | Config => true,
-            Clock | Kv | Http => matches!(self, Self::Connector | Self::Hook),
+            Kv => matches!(self, Self::Connector | Self::Hook | Self::Migration),
+            Clock | Http => matches!(self, Self::Connector | Self::Hook),
             Customers | Interactions | Metrics | Messages => matches!(self, Self::Hook),
         }
+    }
+
+    /// Whether calls of this kind may share an instance.
+    pub(crate) const fn serves(self) -> bool {
+        matches!(self, Self::Connector | Self::Hook)
     }
 
     const fn limits(self, limits: &OperatorLimits) -> CallLimits {
@@ -167,6 +178,10 @@ pub(crate) struct Spent {
     pub(crate) log_bytes: u32,
     pub(crate) host_calls: u32,
     pub(crate) effect_bytes: u64,
+    /// What the plugin keeps by now; unknown until the call keeps something.
+    pub(crate) kept_bytes: Option<u64>,
+    pub(crate) http_requests: u32,
+    pub(crate) http_bytes: u64,
     pub(crate) audits: u32,
 }
 
@@ -174,7 +189,8 @@ impl CallContext {
     /// A call of `name` that begins now.
     pub(crate) fn new(scope: Arc<Scope>, role: Role, name: &'static str) -> Self {
         let limits = role.limits(&scope.limits);
-        let effects = Effects { origin: scope.id.clone(), ..Effects::default() };
+        let effects =
+            Effects { origin: scope.id.clone(), digest: Some(scope.digest.clone()), ..Effects::default() };
         Self {
             role,
             name,
@@ -193,6 +209,12 @@ impl CallContext {
     /// The same call in the name of `channel`.
     pub(crate) fn on(mut self, channel: &Channel) -> Self {
         self.channel = Some(channel.id);
+        self
+    }
+
+    /// The same call with what keeps the plugin's version in service until its effects are stored.
+    pub(crate) fn leased(mut self, lease: Lease) -> Self {
+        self.effects.lease = lease;
         self
     }
 

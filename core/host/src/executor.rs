@@ -1,23 +1,30 @@
 //! The threads that plugins run on, apart from the server's.
 //!
 //! A guest that computes without end keeps one of these threads busy until it is stopped; requests, which live on
-//! other threads, do not notice.
+//! other threads, do not notice: theirs go first wherever both want the same processor.
 
 use std::cell::Cell;
 use std::future::Future;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use tokio::runtime::{Builder, Handle, Runtime};
-use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::runtime::Failure;
 
-/// Threads that Luau programs may block; each holds one call, so this is also how many Luau calls run at a time.
+/// Threads that may be blocked; each holds one call of a Luau program or one evaluation, so this is also how many of
+/// them run at a time.
 const BLOCKING_THREADS_MAX: usize = 16;
+
+/// How far plugins stand back behind the server, as `nice` counts (0 to 19): at 10 a thread gets about a tenth of what an
+/// ordinary one gets when both want the same processor, and all of it when nobody else does.
+#[cfg(target_os = "linux")]
+const NICENESS: i32 = 10;
 
 thread_local! {
     static IS_PLUGIN_THREAD: Cell<bool> = const { Cell::new(false) };
+    static MAY_BLOCK: Cell<bool> = const { Cell::new(false) };
 }
 
 /// The plugins' own tokio runtime.
@@ -34,7 +41,10 @@ impl Executor {
             .worker_threads(threads.max(1))
             .max_blocking_threads(BLOCKING_THREADS_MAX)
             .thread_name_fn(move || format!("plugin-{}", number.fetch_add(1, Ordering::Relaxed)))
-            .on_thread_start(|| IS_PLUGIN_THREAD.set(true))
+            .on_thread_start(|| {
+                IS_PLUGIN_THREAD.set(true);
+                stand_back();
+            })
             .enable_all()
             .build()?;
         Ok(Self { handle: runtime.handle().clone(), runtime: Some(runtime) })
@@ -43,6 +53,12 @@ impl Executor {
     /// Whether the current thread is one of the plugins', so that a guest may run right here.
     pub(crate) fn is_here() -> bool {
         IS_PLUGIN_THREAD.get()
+    }
+
+    /// Whether the current thread drives one piece of work only, so that a program may compute right here as long as it
+    /// likes.
+    pub(crate) fn may_block() -> bool {
+        MAY_BLOCK.get()
     }
 
     /// Runs `work` on a plugin thread. When the caller stops waiting, the work is cancelled.
@@ -61,15 +77,40 @@ impl Executor {
         &self,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, Failure> {
+        if Self::may_block() {
+            return Ok(work());
+        }
         self.handle.spawn_blocking(work).await.map_err(Failure::lost)
     }
 
-    /// Starts `work` on a plugin thread and lets it go on by itself.
-    pub(crate) fn spawn<T: Send + 'static>(
-        &self,
-        work: impl Future<Output = T> + Send + 'static,
-    ) -> JoinHandle<T> {
-        self.handle.spawn(work)
+    /// Drives `work` on a thread of its own until it is done. When the caller stops waiting, the work is dropped at the
+    /// next point where it gives way.
+    pub(crate) async fn drive<T: Send + 'static>(&self, work: impl Future<Output = T> + Send + 'static) -> T {
+        let (handle, stop) = (self.handle.clone(), CancellationToken::new());
+        let stopping = stop.clone().drop_guard();
+        let driven = self.handle.spawn_blocking(move || {
+            MAY_BLOCK.set(true);
+            let done = handle.block_on(stop.run_until_cancelled_owned(work));
+            MAY_BLOCK.set(false);
+            done
+        });
+        let done = driven.await;
+        drop(stopping);
+        match done {
+            Ok(Some(done)) => done,
+            Err(why) if why.is_panic() => std::panic::resume_unwind(why.into_panic()),
+            // Stopped by our own guard, which means that nobody waits any more, or the host is shutting down.
+            Ok(None) | Err(_) => std::future::pending().await,
+        }
+    }
+}
+
+/// Lowers the priority of the current thread.
+fn stand_back() {
+    // Linux has a priority for each thread, under the thread's own id.
+    #[cfg(target_os = "linux")]
+    if let Err(why) = rustix::process::setpriority_process(Some(rustix::thread::gettid()), NICENESS) {
+        tracing::warn!("plugin threads run at the server's priority: {why}");
     }
 }
 

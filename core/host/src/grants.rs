@@ -59,6 +59,12 @@ impl Grants {
         }
     }
 
+    /// What the manifest asks for and was not granted, one line each; private addresses apart, since those are granted one
+    /// by one.
+    pub fn missing(&self, asked: &Permissions) -> Vec<String> {
+        Self::by_default(asked).0.beyond(&self.0)
+    }
+
     /// Whether nothing that the manifest asks for is missing, private addresses apart. When something is, an upgrade has
     /// widened the request and waits for the operator.
     pub fn covers(&self, asked: &Permissions) -> bool {

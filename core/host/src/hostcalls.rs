@@ -1,11 +1,12 @@
-//! The host's functions, the same for every runtime: `log`, `clock`, `config` and `kv` here, [`crm`] for customers,
-//! interactions, metrics and messages, and [`outbound`] for HTTP.
+//! The host's functions, the same for every runtime: `log`, `clock` and `config` here, [`kv`] for kept bytes, [`crm`] for
+//! customers, interactions, metrics and messages, and [`outbound`] for HTTP.
 //!
 //! Each function checks three things in this order: whether the capability's world has it, whether the grant allows it,
 //! and whether the call has bounds left. A missing grant is an error `denied` that the plugin can handle, and a line in
 //! the audit log; a spent bound ends the call.
 
 mod crm;
+mod kv;
 mod outbound;
 
 use std::time::Duration;
@@ -19,12 +20,6 @@ pub(crate) use crm::{Message, Page, PageRequest};
 use crate::call::{CallContext, Interface};
 use crate::limits::LimitHit;
 
-/// Longest key of kept bytes, in bytes; it is a database key.
-const KEPT_KEY_BYTES_MAX: usize = 256;
-/// Most bytes under one key: a cursor or a small state; more belongs into records.
-const KEPT_VALUE_BYTES_MAX: usize = 1 << 20;
-/// First character of keys that the engine keeps for itself in a plugin's name, such as the mark of its polling.
-const KEPT_KEY_RESERVED: char = '~';
 /// Audit lines that one call may cause: a plugin that is denied in a loop must not fill the log.
 const AUDITS_MAX: u32 = 8;
 /// Fields of one log line.
@@ -151,41 +146,6 @@ impl CallContext {
         }
         let found = self.scope.services.reads.secret(&self.scope.id, self.channel, name).await?;
         found.ok_or_else(|| CallError::new(Fault::NotFound, format!("secret `{name}` is not set")).into())
-    }
-
-    /// `kv.get`. Connectors and hooks with `permissions.kv`. Sees what this call has set.
-    pub(crate) async fn kept(&mut self, key: &str) -> Result<Option<Vec<u8>>, Stop> {
-        self.enter_kv("kv.get", key).await?;
-        if let Some(set) = self.kept.get(key) {
-            return Ok(set.clone());
-        }
-        Ok(self.scope.services.reads.kept(&self.scope.id, key).await?)
-    }
-
-    /// `kv.set`, and `kv.delete` with `None`.
-    pub(crate) async fn keep(&mut self, key: &str, value: Option<Vec<u8>>) -> Result<(), Stop> {
-        self.enter_kv(if value.is_some() { "kv.set" } else { "kv.delete" }, key).await?;
-        let bytes = value.as_ref().map_or(0, Vec::len);
-        if bytes > KEPT_VALUE_BYTES_MAX {
-            let message = format!("{bytes} bytes under `{key}`, at most {KEPT_VALUE_BYTES_MAX} are kept");
-            return Err(CallError::new(Fault::Invalid, message).into());
-        }
-        self.spend_effect_bytes(key.len() + bytes)?;
-        self.kept.insert(key.to_owned(), value);
-        Ok(())
-    }
-
-    async fn enter_kv(&mut self, call: &str, key: &str) -> Result<(), Stop> {
-        self.enter(Interface::Kv).await?;
-        if !self.scope.permissions.kv {
-            return Err(self.deny(call, key, "permissions.kv").await);
-        }
-        regard_model::invalid::check_text("key", key, KEPT_KEY_BYTES_MAX)?;
-        if key.starts_with(KEPT_KEY_RESERVED) {
-            let message = format!("key: `{KEPT_KEY_RESERVED}` at the beginning is reserved");
-            return Err(CallError::new(Fault::Invalid, message).into());
-        }
-        Ok(())
     }
 
     /// Counts a host call and refuses interfaces that the capability's world lacks.

@@ -42,5 +42,5 @@ pub use grants::Grants;
 pub use limits::{CallLimits, OperatorLimits};
 pub use manifest::Manifest;
 pub use package::{Package, PackageError};
-pub use registry::{Host, HostOptions, LoadError, PluginStatus, Service};
-pub use stats::PluginStats;
+pub use registry::{Host, HostOptions, LoadError, PluginStatus, Prepared, Quiet, Service};
+pub use stats::{CallStats, PluginStats};

@@ -34,6 +34,15 @@ pub struct CallLimits {
     pub host_calls: u32,
     /// Bytes of changes that are collected until the call ends: kept values, messages, attributes.
     pub effect_bytes: u64,
+    /// HTTP requests, redirects included.
+    pub http_requests: u32,
+    /// Bytes of HTTP bodies, sent and received.
+    pub http_bytes: u64,
+    /// Bytes that the plugin keeps altogether, over all calls.
+    pub kept_bytes: u64,
+    /// Calls of hooks and connectors that one instance serves. The manifest asks for more than one; without it, every
+    /// call has a fresh instance.
+    pub calls_per_instance: u32,
 }
 
 impl CallLimits {
@@ -48,6 +57,10 @@ impl CallLimits {
         log_bytes: 256 * 1024,
         host_calls: 2_000,
         effect_bytes: 16 * MIB,
+        http_requests: 100,
+        http_bytes: 64 * MIB,
+        kept_bytes: 64 * MIB,
+        calls_per_instance: 10_000,
     };
 
     /// For evaluators: a state for a million customers takes some hundred bytes for each, and a fit some seconds.
@@ -61,6 +74,10 @@ impl CallLimits {
         log_bytes: 256 * 1024,
         host_calls: 2_000,
         effect_bytes: 0,
+        http_requests: 0,
+        http_bytes: 0,
+        kept_bytes: 0,
+        calls_per_instance: 1,
     };
 
     /// The lower of `self` and what the manifest states.
@@ -77,6 +94,9 @@ impl CallLimits {
             cpu: millis(self.cpu, stated.cpu_ms),
             output_rows: stated.output_rows.map_or(self.output_rows, |rows| self.output_rows.min(rows)),
             log_bytes: stated.log_bytes.map_or(self.log_bytes, |bytes| self.log_bytes.min(bytes)),
+            calls_per_instance: stated
+                .calls_per_instance
+                .map_or(1, |calls| self.calls_per_instance.min(calls)),
             ..self
         }
     }
@@ -126,6 +146,10 @@ pub(crate) enum LimitHit {
     HostCalls(u32),
     /// Collected too many changes.
     EffectBytes(u64),
+    /// Made too many HTTP requests.
+    HttpRequests(u32),
+    /// Moved too many bytes over HTTP.
+    HttpBytes(u64),
 }
 
 impl LimitHit {
@@ -155,6 +179,8 @@ impl fmt::Display for LimitHit {
             Self::LogBytes(most) => write!(f, "wrote more than {most} bytes to the log (limits.log_bytes)"),
             Self::HostCalls(most) => write!(f, "called host functions more than {most} times"),
             Self::EffectBytes(most) => write!(f, "collected more than {most} bytes of changes"),
+            Self::HttpRequests(most) => write!(f, "made more than {most} HTTP requests"),
+            Self::HttpBytes(most) => write!(f, "moved more than {most} bytes over HTTP"),
         }
     }
 }

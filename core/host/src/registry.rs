@@ -2,8 +2,10 @@
 //!
 //! Loading checks everything that can be checked beforehand: manifest, configuration, grants, what the code exports and
 //! imports, what it says of itself. A plugin of the same id is replaced at once when the new one is ready: calls under way
-//! end on the old one, no call fails because of the change. Here is loading, in `loaded` one plugin, in `ports` the calls.
+//! end on the old one, no call fails because of the change. Here is loading, in `loaded` one plugin, in `ports` the calls,
+//! in `gate` the waiting while a version takes over what another one kept.
 
+mod gate;
 mod loaded;
 mod ports;
 
@@ -13,26 +15,28 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use parking_lot::RwLock;
-use regard_engine::PluginError;
-use regard_engine::ports::{Clock, Reads};
+use regard_engine::ports::{Clock, Effects, Reads};
+use regard_engine::{Fault, PluginError};
 use regard_model::Metric;
 use regard_model::id::IdGenerator;
 use serde_json::Value;
-use tokio::task::JoinHandle;
 
-use crate::call::{Scope, Services};
+use crate::call::{Role, Scope, Services};
 use crate::executor::Executor;
 use crate::grants::Grants;
 use crate::http::Http;
 use crate::limits::OperatorLimits;
 use crate::manifest::{ManifestError, Runtime, Settings};
 use crate::package::Package;
-use crate::runtime::Program;
 use crate::runtime::luau::Luau;
 use crate::runtime::wasm::Wasm;
+use crate::runtime::{Failure, Program};
 use crate::stats::{Counters, PluginStats};
 use crate::ticker::Ticker;
 
+use gate::Gates;
+
+pub use gate::Quiet;
 pub(crate) use loaded::Loaded;
 pub use loaded::{PluginStatus, Service};
 
@@ -93,6 +97,33 @@ pub enum LoadError {
     Call(#[from] PluginError),
 }
 
+/// A plugin that is loaded, checked and set up, and not in service yet.
+pub struct Prepared(Loaded);
+
+impl std::fmt::Debug for Prepared {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Prepared").field(&self.0.scope.id).finish()
+    }
+}
+
+impl Prepared {
+    /// Its state, were it in service.
+    pub fn status(&self) -> PluginStatus {
+        self.0.status()
+    }
+
+    /// Whether it takes over what another version kept.
+    pub fn migrates(&self) -> bool {
+        self.0.program.migrates()
+    }
+
+    /// Has it take over what version `from` kept; `None` when it does no such thing. Nothing is stored yet. Call it
+    /// while the plugin is [`quiet`](Host::quiet).
+    pub async fn upgrade(&self, from: &str) -> Result<Option<Effects>, PluginError> {
+        self.0.migrate("upgrade", from).await
+    }
+}
+
 /// Loads plugins and calls them; implements the engine's ports [`Hooks`](regard_engine::ports::Hooks),
 /// [`Connectors`](regard_engine::ports::Connectors) and [`Evaluators`](regard_engine::ports::Evaluators). Clones are the
 /// same host.
@@ -102,6 +133,7 @@ pub struct Host(Arc<Inner>);
 struct Inner {
     // Dropped in this order: programs before the engine's clock and the threads that they run on.
     plugins: RwLock<BTreeMap<String, Arc<Loaded>>>,
+    gates: Gates,
     wasm: Wasm,
     luau: Luau,
     services: Arc<Services>,
@@ -119,6 +151,7 @@ impl Host {
         let services = Arc::new(Services { reads, clock, ids: IdGenerator::new(), http: Http::default() });
         Ok(Self(Arc::new(Inner {
             plugins: RwLock::default(),
+            gates: Gates::default(),
             wasm: Wasm::new(engine, &options, executor.clone(), ticker.clone())?,
             luau: Luau::new(executor.clone(), ticker),
             services,
@@ -135,6 +168,17 @@ impl Host {
         config: Value,
         grants: Option<Grants>,
     ) -> Result<PluginStatus, LoadError> {
+        let prepared = self.prepare(package, config, grants).await?;
+        self.put(prepared)
+    }
+
+    /// Does all of [`load`](Self::load) but putting the plugin into service.
+    pub async fn prepare(
+        &self,
+        package: Package,
+        config: Value,
+        grants: Option<Grants>,
+    ) -> Result<Prepared, LoadError> {
         let manifest = package.manifest();
         let id = manifest.id.clone();
         let grants = grants.unwrap_or_else(|| Grants::by_default(&manifest.permissions));
@@ -152,6 +196,7 @@ impl Host {
             limits: self.0.limits.lowered(&manifest.limits),
             counters: Counters::default(),
             services: self.0.services.clone(),
+            digest: package.digest().to_owned(),
             id: id.clone(),
             config,
         });
@@ -160,31 +205,58 @@ impl Host {
             Runtime::Luau => self.0.luau.load(&package, &scope).await?,
         };
         let loaded = loaded::describe(program, scope, package, grants, settings.effective_schema()).await?;
+        self.check_place(&self.0.plugins.read(), &loaded)?;
+        Ok(Prepared(loaded))
+    }
+
+    /// Puts a prepared plugin into service in the place of the one with the same id; calls under way end on that one.
+    pub fn put(&self, Prepared(loaded): Prepared) -> Result<PluginStatus, LoadError> {
+        let mut plugins = self.0.plugins.write();
+        self.check_place(&plugins, &loaded)?;
         let status = loaded.status();
-        self.insert(loaded)?;
+        plugins.insert(loaded.scope.id.clone(), Arc::new(loaded));
         Ok(status)
     }
 
-    fn insert(&self, loaded: Loaded) -> Result<(), LoadError> {
-        let id = loaded.scope.id.clone();
+    /// Waits until no call of the plugin's hook or connector runs, and keeps new ones waiting while the answer lives.
+    /// Fails when the calls under way do not end.
+    pub async fn quiet(&self, plugin: &str) -> Result<Quiet, PluginError> {
+        self.0.gates.close(plugin).await.ok_or_else(|| {
+            let message = "calls under way do not end, try again later";
+            loaded::named(plugin, Role::Migration, "upgrade", Failure::new(Fault::Timeout, message))
+        })
+    }
+
+    /// Has the version that serves leave what it keeps as version `to` expects it; `None` when it does no such thing.
+    /// Call it while the plugin is [`quiet`](Self::quiet).
+    pub async fn downgrade(&self, plugin: &str, to: &str) -> Result<Option<Effects>, PluginError> {
+        match self.find(plugin) {
+            Some(loaded) => loaded.migrate("downgrade", to).await,
+            None => Ok(None),
+        }
+    }
+
+    /// Refuses what another plugin already does.
+    fn check_place(&self, plugins: &BTreeMap<String, Arc<Loaded>>, loaded: &Loaded) -> Result<(), LoadError> {
+        let id = &loaded.scope.id;
         let refuse = |problem: String| Err(LoadError::Code { plugin: id.clone(), problem });
-        let mut plugins = self.0.plugins.write();
-        for (other, theirs) in plugins.iter().filter(|(other, _)| **other != id) {
+        for (other, theirs) in plugins.iter().filter(|(other, _)| *other != id) {
             let taken = |metric: &&Metric| theirs.metrics.iter().any(|known| known.name == metric.name);
             if let Some(metric) = loaded.metrics.iter().find(taken) {
                 return refuse(format!("the metric `{}` is already evaluated by {other}", metric.name));
             }
         }
-        if plugins.len() >= PLUGINS_MAX && !plugins.contains_key(&id) {
+        if plugins.len() >= PLUGINS_MAX && !plugins.contains_key(id) {
             return refuse(format!("{PLUGINS_MAX} plugins are loaded already"));
         }
-        plugins.insert(id.clone(), Arc::new(loaded));
         Ok(())
     }
 
     /// Takes a plugin out; calls under way end by themselves. Whether it was there.
     pub fn remove(&self, plugin: &str) -> bool {
-        self.0.plugins.write().remove(plugin).is_some()
+        let was_there = self.0.plugins.write().remove(plugin).is_some();
+        self.0.gates.forget(plugin);
+        was_there
     }
 
     /// Switches a plugin on or off; switching on ends a quarantine. Whether it is there.
@@ -212,10 +284,11 @@ impl Host {
         self.0.plugins.read().iter().map(|(id, loaded)| loaded.scope.counters.read(id)).collect()
     }
 
-    /// Runs `work` on the plugins' threads. An evaluation that is driven from there hands its columns to the guest
-    /// directly; driven from elsewhere, each batch is copied once more and changes threads twice.
-    pub fn spawn<T: Send + 'static>(&self, work: impl Future<Output = T> + Send + 'static) -> JoinHandle<T> {
-        self.0.executor.spawn(work)
+    /// Drives `work` on a thread of the plugins'. An evaluation that is driven from there hands its columns to the guest
+    /// directly; driven from elsewhere, each batch is copied once more and changes threads twice. Work that nobody waits
+    /// for any more is dropped.
+    pub async fn drive<T: Send + 'static>(&self, work: impl Future<Output = T> + Send + 'static) -> T {
+        self.0.executor.drive(work).await
     }
 
     fn find(&self, plugin: &str) -> Option<Arc<Loaded>> {

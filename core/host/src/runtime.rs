@@ -51,6 +51,12 @@ pub(crate) trait Program: Send + Sync {
         channel: &Channel,
         message: Outbound,
     ) -> Result<(Outcome, Effects), Failure>;
+    /// Whether the plugin brings what it keeps from version to version.
+    fn migrates(&self) -> bool;
+    /// Has this version take over what version `from` kept.
+    async fn upgrade(&self, call: CallContext, from: &str) -> Result<Effects, Failure>;
+    /// Has this version leave what it keeps as version `to` expects it.
+    async fn downgrade(&self, call: CallContext, to: &str) -> Result<Effects, Failure>;
     /// Opens an accumulator of the evaluator.
     async fn open(
         &self,

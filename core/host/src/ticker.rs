@@ -41,6 +41,8 @@ pub(crate) struct Ticker {
 struct Shared {
     running: AtomicUsize,
     stopped: AtomicBool,
+    /// Whether the thread sleeps, or is about to: only then does a call that begins have to wake it.
+    asleep: AtomicBool,
     /// Held by the thread between looking at `running` and going to sleep, so that no wake-up is missed.
     sleep: Mutex<()>,
     wake: Condvar,
@@ -55,6 +57,7 @@ impl Ticker {
         let shared = Arc::new(Shared {
             running: AtomicUsize::new(0),
             stopped: AtomicBool::new(false),
+            asleep: AtomicBool::new(false),
             sleep: Mutex::new(()),
             wake: Condvar::new(),
         });
@@ -66,7 +69,9 @@ impl Ticker {
     /// A call begins; the clock runs until what this returns is dropped.
     pub(crate) fn run(&self) -> Running {
         now_us();
-        if self.shared.running.fetch_add(1, Ordering::SeqCst) == 0 {
+        let first = self.shared.running.fetch_add(1, Ordering::SeqCst) == 0;
+        // Either the thread says that it sleeps before this looks, or it looks at `running` after this has raised it.
+        if first && self.shared.asleep.load(Ordering::SeqCst) {
             // Taking the lock waits out a thread that has just seen nothing run and is about to sleep.
             drop(self.shared.sleep.lock());
             self.shared.wake.notify_one();
@@ -82,9 +87,11 @@ impl Shared {
             idle_ticks = if self.running.load(Ordering::SeqCst) > 0 { 0 } else { idle_ticks + 1 };
             if idle_ticks > LINGER_TICKS {
                 let mut sleeping = self.sleep.lock();
+                self.asleep.store(true, Ordering::SeqCst);
                 while self.running.load(Ordering::SeqCst) == 0 && !self.stopped.load(Ordering::SeqCst) {
                     self.wake.wait(&mut sleeping);
                 }
+                self.asleep.store(false, Ordering::SeqCst);
                 continue;
             }
             std::thread::sleep(TICK);

@@ -29,8 +29,31 @@ pub struct PluginRecord {
     pub enabled: bool,
     /// Why it is not called, when the host took it out of service.
     pub fault: Option<String>,
+    /// Digest of a version that asks for more than was granted and waits for the operator's consent; this one serves
+    /// meanwhile.
+    pub waiting: Option<String>,
     /// When it was installed.
     pub installed_at: Timestamp,
+}
+
+/// A version of a plugin that was installed at some time.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct PluginVersion {
+    /// The plugin's id.
+    pub plugin: String,
+    /// Version from its manifest.
+    pub version: String,
+    /// SHA-256 of code and manifest, in hex.
+    pub digest: String,
+    /// The manifest as it was installed, in TOML.
+    pub manifest: String,
+    /// The configuration that it last served with, or was installed with.
+    #[schema(value_type = Object)]
+    pub config: serde_json::Value,
+    /// When it was installed.
+    pub installed_at: Timestamp,
+    /// When it last came into service; a version that waits for consent never has.
+    pub served_at: Option<Timestamp>,
 }
 
 /// A workflow script.

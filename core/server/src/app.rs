@@ -7,6 +7,7 @@ use regard_engine::ports::{Clock, SystemClock};
 use regard_engine::{Parts, Pipeline};
 use regard_host::{Host, HostOptions};
 use regard_store::{Store, StoreOptions};
+use tokio::sync::Mutex;
 
 use crate::config::Config;
 use crate::plugins;
@@ -21,6 +22,8 @@ pub struct App {
     pub pipeline: Arc<Pipeline>,
     /// The time.
     pub clock: Arc<dyn Clock>,
+    /// Held while plugins are changed: one change at a time.
+    pub installing: Mutex<()>,
 }
 
 impl App {
@@ -50,7 +53,7 @@ impl App {
             reads: store.clone(),
             clock: clock.clone(),
         });
-        let app = Arc::new(Self { store, host, pipeline, clock });
+        let app = Arc::new(Self { store, host, pipeline, clock, installing: Mutex::default() });
         plugins::load_installed(&app).await?;
         Ok(app)
     }

@@ -324,6 +324,39 @@ pub mod plugin {
     no_relations!();
 }
 
+pub mod plugin_version {
+    use sea_orm::entity::prelude::*;
+
+    #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
+    #[sea_orm(table_name = "plugin_version")]
+    pub struct Model {
+        #[sea_orm(primary_key, auto_increment = false)]
+        pub plugin: String,
+        #[sea_orm(primary_key, auto_increment = false)]
+        pub digest: String,
+        pub version: String,
+        pub manifest: String,
+        pub config: String,
+        pub waiting: bool,
+        pub installed_at: i64,
+        pub served_at: Option<i64>,
+    }
+    no_relations!();
+}
+
+pub mod kept_usage {
+    use sea_orm::entity::prelude::*;
+
+    #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
+    #[sea_orm(table_name = "kept_usage")]
+    pub struct Model {
+        #[sea_orm(primary_key, auto_increment = false)]
+        pub plugin: String,
+        pub bytes: i64,
+    }
+    no_relations!();
+}
+
 pub mod plugin_file {
     use sea_orm::entity::prelude::*;
 

@@ -11,10 +11,12 @@ use sea_orm::{
 };
 
 use crate::customers::read_all;
-use crate::entity::{customer_change, interaction, kept, observation, progress};
-use crate::failure::{During, check_nul};
+use crate::entity::{customer_change, interaction, observation, progress};
+use crate::failure::During;
+use crate::kept;
 use crate::metrics::read_observations;
 use crate::open::{Store, Write};
+use crate::plugins;
 
 #[async_trait]
 impl Feed for Store {
@@ -119,19 +121,37 @@ impl Feed for Store {
         } else {
             self.begin_ordered(during).await
         }?;
-        for (id, change) in effects.customers {
-            self.change_within(&write, id, change, during).await?;
+        if !effects.kept.is_empty()
+            && let Some(digest) = &effects.digest
+        {
+            plugins::check_serves(&write, &effects.origin, digest, during).await?;
         }
-        for (id, message) in effects.messages {
-            self.enqueue_within(&write, id, message, &effects.origin, None, during).await?;
-        }
-        for (key, value) in effects.kept {
-            keep(&write, &effects.origin, key, value, during).await?;
-        }
+        self.apply(&write, effects, during).await?;
         if let Some(progress) = progress {
             advance(&write, progress, during).await?;
         }
         write.commit().await
+    }
+}
+
+impl Store {
+    /// Writes down what a plugin's call changes.
+    pub(crate) async fn apply(
+        &self,
+        write: &Write,
+        effects: Effects,
+        during: &'static str,
+    ) -> Result<(), StoreError> {
+        for (id, change) in effects.customers {
+            self.change_within(write, id, change, during).await?;
+        }
+        for (id, message) in effects.messages {
+            self.enqueue_within(write, id, message, &effects.origin, None, during).await?;
+        }
+        for (key, value) in effects.kept {
+            kept::keep(write, &effects.origin, key, value, during).await?;
+        }
+        Ok(())
     }
 }
 
@@ -166,28 +186,6 @@ async fn advance(write: &Write, progress: &Progress, during: &'static str) -> Re
     let mut replace = OnConflict::columns([progress::Column::Subscriber, progress::Column::Stream]);
     progress::Entity::insert(row.into_active_model())
         .on_conflict(replace.update_column(progress::Column::Position).to_owned())
-        .exec_without_returning(&**write)
-        .await
-        .during(during)?;
-    Ok(())
-}
-
-async fn keep(
-    write: &Write,
-    plugin: &str,
-    key: String,
-    value: Option<Vec<u8>>,
-    during: &'static str,
-) -> Result<(), StoreError> {
-    check_nul("key", &key)?;
-    let Some(value) = value else {
-        kept::Entity::delete_by_id((plugin.to_owned(), key)).exec(&**write).await.during(during)?;
-        return Ok(());
-    };
-    let row = kept::Model { plugin: plugin.to_owned(), key, value };
-    let mut replace = OnConflict::columns([kept::Column::Plugin, kept::Column::Key]);
-    kept::Entity::insert(row.into_active_model())
-        .on_conflict(replace.update_column(kept::Column::Value).to_owned())
         .exec_without_returning(&**write)
         .await
         .during(during)?;

@@ -14,8 +14,8 @@
 //! - [`customers`], [`customer_import`], [`merges`], [`relationships`], [`consents`]: who
 //! - [`channels`], [`secrets`], [`seal`]: where
 //! - [`metrics`]: what was found out
-//! - [`feed`], [`outbox`], [`delivery`], [`reads`]: what happens next
-//! - [`plugins`], [`plugin_files`], [`scripts`], [`tokens`], [`audit`], [`idempotency`], [`imports`]: what keeps the house in order
+//! - [`feed`], [`outbox`], [`delivery`], [`reads`], [`kept`]: what happens next
+//! - [`plugins`], [`plugin_versions`], [`plugin_files`], [`scripts`], [`tokens`], [`audit`], [`idempotency`], [`imports`]: what keeps the house in order
 //! - [`export`], [`counts`]: everything about one customer, and a little about everything
 //!
 //! Architecture invariant: only this crate knows a database. No type of sea-orm, sqlx or rusqlite leaves it.
@@ -37,12 +37,14 @@ mod idempotency;
 mod imports;
 mod interactions;
 mod json;
+mod kept;
 mod merges;
 mod metrics;
 mod migrations;
 mod open;
 mod outbox;
 mod plugin_files;
+mod plugin_versions;
 mod plugins;
 mod reads;
 mod relationships;
@@ -60,4 +62,5 @@ pub use customers::CustomerFilter;
 pub use idempotency::{ANSWER_KEPT_MS, Answer};
 pub use metrics::record::Finding;
 pub use open::{Store, StoreOptions};
+pub use plugin_versions::EARLIER_VERSIONS_MAX;
 pub use secrets::SecretOwner;

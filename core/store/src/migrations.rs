@@ -15,29 +15,34 @@ pub(crate) struct Migrator;
 
 impl MigratorTrait for Migrator {
     fn migrations() -> Vec<Box<dyn MigrationTrait>> {
-        vec![Box::new(Foundation)]
+        vec![
+            Box::new(Step("m0001_foundation", &[TABLES, INDEXES, VIEWS])),
+            Box::new(Step("m0003_plugin_versions", &[PLUGIN_VERSIONS])),
+        ]
     }
 }
 
-/// Tables and views of the first release.
-struct Foundation;
+/// A migration: its name, and its statements in groups.
+struct Step(&'static str, &'static [&'static [&'static str]]);
 
-impl MigrationName for Foundation {
+impl MigrationName for Step {
     fn name(&self) -> &str {
-        "m0001_foundation"
+        self.0
     }
 }
 
 #[async_trait::async_trait]
-impl MigrationTrait for Foundation {
+impl MigrationTrait for Step {
     #[allow(
         elided_lifetimes_in_paths,
         reason = "the trait leaves it out, and naming it is another signature"
     )]
     async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
         let backend = manager.get_database_backend();
-        for statement in TABLES.iter().chain(INDEXES).chain(VIEWS) {
-            manager.get_connection().execute_unprepared(&dialect(backend, statement)).await?;
+        for group in self.1 {
+            for statement in *group {
+                manager.get_connection().execute_unprepared(&dialect(backend, statement)).await?;
+            }
         }
         Ok(())
     }
@@ -300,6 +305,26 @@ const TABLES: &[&str] = &[
         body {bytes} NOT NULL,
         created_at BIGINT NOT NULL,
         PRIMARY KEY (principal, key)
+    )",
+];
+
+/// The versions of plugins that were installed, and how much each plugin keeps.
+const PLUGIN_VERSIONS: &[&str] = &[
+    // `served_at` is when it last came into service. A version that asks for more than was granted waits.
+    "CREATE TABLE IF NOT EXISTS plugin_version (
+        plugin TEXT NOT NULL,
+        digest TEXT NOT NULL,
+        version TEXT NOT NULL,
+        manifest TEXT NOT NULL,
+        config TEXT NOT NULL,
+        waiting BOOLEAN NOT NULL,
+        installed_at BIGINT NOT NULL,
+        served_at BIGINT,
+        PRIMARY KEY (plugin, digest)
+    )",
+    "CREATE TABLE IF NOT EXISTS kept_usage (
+        plugin TEXT NOT NULL PRIMARY KEY,
+        bytes BIGINT NOT NULL
     )",
 ];
 

@@ -8,34 +8,9 @@ use sea_orm::{ColumnTrait, EntityTrait, IntoActiveModel, QueryFilter};
 
 use crate::entity::plugin_file::{Column, Entity, Model};
 use crate::failure::{During, check_nul};
-use crate::open::Store;
+use crate::open::{Store, Write};
 
 impl Store {
-    /// Stores the files of a package, names with `/` between folders. What is there under the same digest is the same.
-    ///
-    /// # Errors
-    /// When the store cannot be written; then nothing is stored.
-    pub async fn put_plugin_files(
-        &self,
-        digest: &str,
-        files: &BTreeMap<String, Vec<u8>>,
-    ) -> Result<(), StoreError> {
-        let during = "store a plugin's code";
-        let write = self.begin(during).await?;
-        for (name, bytes) in files {
-            check_nul("file name", name)?;
-            let row = Model { digest: digest.to_owned(), name: name.clone(), bytes: bytes.clone() };
-            let known =
-                OnConflict::columns([Column::Digest, Column::Name]).update_column(Column::Bytes).to_owned();
-            Entity::insert(row.into_active_model())
-                .on_conflict(known)
-                .exec_without_returning(&*write)
-                .await
-                .during(during)?;
-        }
-        write.commit().await
-    }
-
     /// The files of the package with this digest; empty when there is none.
     ///
     /// # Errors
@@ -46,4 +21,25 @@ impl Store {
             Entity::find().filter(Column::Digest.eq(digest)).all(&self.inner.db).await.during(during)?;
         Ok(rows.into_iter().map(|row| (row.name, row.bytes)).collect())
     }
+}
+
+/// Stores the files of a package, names with `/` between folders. What is there under the same digest is the same.
+pub(crate) async fn put(
+    write: &Write,
+    digest: &str,
+    files: &BTreeMap<String, Vec<u8>>,
+    during: &'static str,
+) -> Result<(), StoreError> {
+    for (name, bytes) in files {
+        check_nul("file name", name)?;
+        let row = Model { digest: digest.to_owned(), name: name.clone(), bytes: bytes.clone() };
+        let known =
+            OnConflict::columns([Column::Digest, Column::Name]).update_column(Column::Bytes).to_owned();
+        Entity::insert(row.into_active_model())
+            .on_conflict(known)
+            .exec_without_returning(&**write)
+            .await
+            .during(during)?;
+    }
+    Ok(())
 }

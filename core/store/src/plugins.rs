@@ -1,57 +1,29 @@
-//! Installed plugins: what was installed, what the operator allowed, and whether it is in service.
+//! Installed plugins: which version serves, what the operator allowed, and whether it is in service. The versions that
+//! were there before stand in [`crate::plugin_versions`].
 
 use regard_engine::StoreError;
 use regard_model::{PluginRecord, Timestamp};
 use sea_orm::sea_query::{Expr, OnConflict};
-use sea_orm::{ColumnTrait, EntityTrait, IntoActiveModel, QueryFilter, QueryOrder, Value};
+use sea_orm::{ColumnTrait, EntityTrait, IntoActiveModel, QueryFilter, QueryOrder, QuerySelect, Value};
 
 use crate::entity::plugin::{Column, Entity, Model};
-use crate::entity::{kept, progress};
+use crate::entity::progress;
 use crate::failure::{During, check_nul, without_nul};
 use crate::json;
-use crate::open::Store;
+use crate::kept;
+use crate::open::{Store, Write};
+use crate::plugin_versions;
 use crate::secrets::{self, SecretOwner};
 
 impl Store {
-    /// Stores a plugin; replaces what was stored under its id.
+    /// Stores a plugin; replaces what was stored under its id. Which version waits is not changed.
     ///
     /// # Errors
     /// When the store cannot be written.
     pub async fn put_plugin(&self, plugin: &PluginRecord) -> Result<(), StoreError> {
         let during = "store a plugin";
-        check_nul("manifest", &plugin.manifest)?;
-        let row = Model {
-            id: plugin.id.clone(),
-            version: plugin.version.clone(),
-            runtime: plugin.runtime.clone(),
-            capabilities: json::write(during, &plugin.capabilities)?,
-            digest: plugin.digest.clone(),
-            manifest: plugin.manifest.clone(),
-            grants: json::write(during, &plugin.grants)?,
-            config: json::write(during, &plugin.config)?,
-            enabled: plugin.enabled,
-            fault: plugin.fault.clone(),
-            installed_at: plugin.installed_at.as_millis(),
-        };
-        let mut replace = OnConflict::column(Column::Id);
-        replace.update_columns([
-            Column::Version,
-            Column::Runtime,
-            Column::Capabilities,
-            Column::Digest,
-            Column::Manifest,
-            Column::Grants,
-            Column::Config,
-            Column::Enabled,
-            Column::Fault,
-            Column::InstalledAt,
-        ]);
         let write = self.begin(during).await?;
-        Entity::insert(row.into_active_model())
-            .on_conflict(replace)
-            .exec_without_returning(&*write)
-            .await
-            .during(during)?;
+        put(&write, plugin, during).await?;
         write.commit().await
     }
 
@@ -62,7 +34,9 @@ impl Store {
     pub async fn find_plugin(&self, id: &str) -> Result<Option<PluginRecord>, StoreError> {
         let during = "read a plugin";
         let row = Entity::find_by_id(id.to_owned()).one(&self.inner.db).await.during(during)?;
-        row.map(|row| read(row, during)).transpose()
+        let Some(row) = row else { return Ok(None) };
+        let waiting = self.waiting_digests(Some(id), during).await?.remove(id);
+        read(row, waiting, during).map(Some)
     }
 
     /// All plugins, by id.
@@ -72,7 +46,11 @@ impl Store {
     pub async fn list_plugins(&self) -> Result<Vec<PluginRecord>, StoreError> {
         let during = "list plugins";
         let rows = Entity::find().order_by_asc(Column::Id).all(&self.inner.db).await.during(during)?;
-        rows.into_iter().map(|row| read(row, during)).collect()
+        let mut waiting = self.waiting_digests(None, during).await?;
+        rows.into_iter()
+            .map(|row| (waiting.remove(&row.id), row))
+            .map(|(waiting, row)| read(row, waiting, during))
+            .collect()
     }
 
     /// Whether the plugin is called.
@@ -107,8 +85,8 @@ impl Store {
         self.set_plugin(id, Column::Fault, fault.map(without_nul).into()).await
     }
 
-    /// Removes a plugin with its secrets, its positions in the streams and the bytes it kept; says whether it was
-    /// there. What it did stays: messages, audit lines, observations.
+    /// Removes a plugin with its versions, its secrets, its positions in the streams and the bytes it kept; says whether
+    /// it was there. What it did stays: messages, audit lines, observations.
     ///
     /// # Errors
     /// When the store cannot be written.
@@ -121,7 +99,8 @@ impl Store {
             .exec(&*write)
             .await
             .during(during)?;
-        kept::Entity::delete_many().filter(kept::Column::Plugin.eq(id)).exec(&*write).await.during(during)?;
+        kept::forget(&write, id, during).await?;
+        plugin_versions::forget(&write, id, during).await?;
         let removed = Entity::delete_by_id(id.to_owned()).exec(&*write).await.during(during)?;
         write.commit().await?;
         Ok(removed.rows_affected > 0)
@@ -144,7 +123,65 @@ impl Store {
     }
 }
 
-fn read(row: Model, during: &'static str) -> Result<PluginRecord, StoreError> {
+/// Writes the plugin's row.
+pub(crate) async fn put(
+    write: &Write,
+    plugin: &PluginRecord,
+    during: &'static str,
+) -> Result<(), StoreError> {
+    check_nul("manifest", &plugin.manifest)?;
+    let row = Model {
+        id: plugin.id.clone(),
+        version: plugin.version.clone(),
+        runtime: plugin.runtime.clone(),
+        capabilities: json::write(during, &plugin.capabilities)?,
+        digest: plugin.digest.clone(),
+        manifest: plugin.manifest.clone(),
+        grants: json::write(during, &plugin.grants)?,
+        config: json::write(during, &plugin.config)?,
+        enabled: plugin.enabled,
+        fault: plugin.fault.clone(),
+        installed_at: plugin.installed_at.as_millis(),
+    };
+    let mut replace = OnConflict::column(Column::Id);
+    replace.update_columns([
+        Column::Version,
+        Column::Runtime,
+        Column::Capabilities,
+        Column::Digest,
+        Column::Manifest,
+        Column::Grants,
+        Column::Config,
+        Column::Enabled,
+        Column::Fault,
+        Column::InstalledAt,
+    ]);
+    Entity::insert(row.into_active_model())
+        .on_conflict(replace)
+        .exec_without_returning(&**write)
+        .await
+        .during(during)?;
+    Ok(())
+}
+
+/// Refuses what a version of `plugin` has to say that does not serve any more. A plugin that is not stored, as in a test
+/// kit, has one version only.
+pub(crate) async fn check_serves(
+    write: &Write,
+    plugin: &str,
+    digest: &str,
+    during: &'static str,
+) -> Result<(), StoreError> {
+    let serving = Entity::find_by_id(plugin.to_owned()).lock_shared().one(&**write).await.during(during)?;
+    match serving {
+        Some(serving) if serving.digest != digest => {
+            Err(StoreError::Conflict(format!("{plugin} {} serves by now", serving.version)))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn read(row: Model, waiting: Option<String>, during: &'static str) -> Result<PluginRecord, StoreError> {
     Ok(PluginRecord {
         id: row.id,
         version: row.version,
@@ -156,6 +193,7 @@ fn read(row: Model, during: &'static str) -> Result<PluginRecord, StoreError> {
         config: json::read(during, &row.config)?,
         enabled: row.enabled,
         fault: row.fault,
+        waiting,
         installed_at: Timestamp::from_millis(row.installed_at),
     })
 }

@@ -7,10 +7,7 @@ use regard_model::{
     Attributes, ChannelId, Customer, CustomerId, Identifier, Interaction, InteractionId, Observation,
     Subject, Timestamp,
 };
-use sea_orm::EntityTrait;
 
-use crate::entity::kept;
-use crate::failure::During;
 use crate::open::Store;
 use crate::secrets::SecretOwner;
 
@@ -38,8 +35,21 @@ impl Reads for Store {
     }
 
     async fn kept(&self, plugin: &str, key: &str) -> Result<Option<Vec<u8>>, StoreError> {
-        let row = kept::Entity::find_by_id((plugin.to_owned(), key.to_owned())).one(&self.inner.db).await;
-        Ok(row.during("read what a plugin keeps")?.map(|row| row.value))
+        self.find_kept(plugin, key).await
+    }
+
+    async fn kept_keys(
+        &self,
+        plugin: &str,
+        prefix: &str,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Vec<String>, StoreError> {
+        self.list_kept_keys(plugin, prefix, after, u64::try_from(limit).unwrap_or(u64::MAX)).await
+    }
+
+    async fn kept_bytes(&self, plugin: &str) -> Result<u64, StoreError> {
+        self.count_kept_bytes(plugin).await
     }
 
     async fn secret(

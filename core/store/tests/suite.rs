@@ -110,6 +110,8 @@ store_suite! {
     house {
         keeps_channels,
         keeps_plugins_and_scripts,
+        switches_versions_with_what_they_keep,
+        counts_and_lists_what_plugins_keep,
         remembers_answers_for_a_day,
         exports_everything_about_a_customer,
         counts,

@@ -51,6 +51,24 @@ pub mod lifecycle {
     });
 }
 
+pub mod migration {
+    wit_bindgen::generate!({
+        inline: "
+            package regard:sdk-migration;
+            world migration-exports { export regard:core/migration@0.1.0; }
+        ",
+        path: "../wit/core",
+        world: "regard:sdk-migration/migration-exports",
+        with: {
+            "regard:core/types@0.1.0": crate::bindings::host::regard::core::types,
+            "regard:core/migration@0.1.0": generate,
+        },
+        pub_export_macro: true,
+        export_macro_name: "export_migration",
+        default_bindings_module: "regard_sdk::bindings::migration",
+    });
+}
+
 pub mod kpi {
     wit_bindgen::generate!({
         inline: "

@@ -42,7 +42,7 @@ pub mod config {
 
 /// Bytes that the plugin keeps between calls; needs the permission `kv`.
 pub mod kv {
-    pub use super::imports::kv::{delete, get, set};
+    pub use super::imports::kv::{delete, get, keys, set};
 }
 
 /// HTTP to the hosts that the manifest names and the operator granted.

@@ -27,6 +27,7 @@
 //! - [`hook`]: [`Hook`], reacting to what happened
 //! - [`connector`]: [`Connector`], a channel's way in and out
 //! - [`lifecycle`]: [`Plugin`], what happens once per instance, and the [`plugin!`] macro
+//! - [`migration`]: [`Migration`], what happens between two versions
 //! - [`columns`] and [`rows`]: reading a batch's columns and building the one an evaluator returns
 //! - [`state`]: compact, versioned bytes for an accumulator's state
 //! - [`days`]: UTC days and windows
@@ -45,6 +46,7 @@ pub mod hook;
 pub mod host;
 pub mod kpi;
 pub mod lifecycle;
+pub mod migration;
 pub mod rows;
 pub mod state;
 #[cfg(not(target_arch = "wasm32"))]
@@ -59,4 +61,5 @@ pub use hook::Hook;
 pub use host::{clock, config, customers, http, interactions, kv, log, messages, metrics};
 pub use kpi::{Accumulator, Evaluator};
 pub use lifecycle::Plugin;
+pub use migration::Migration;
 pub use rows::BatchBuilder;

@@ -44,7 +44,7 @@ pub fn set_up<P: Plugin>() -> Result<(), Error> {
 /// # }
 /// regard_sdk::plugin! {
 ///     lifecycle: MySetup,   // optional
-///     evaluator: Count,     // any of evaluator, hook and connector, each once
+///     evaluator: Count,     // any of evaluator, hook, connector and migration, each once
 /// }
 /// ```
 ///
@@ -95,6 +95,20 @@ macro_rules! __plugin {
                 type Exported = $crate::kpi::Exported<$type>;
                 $crate::bindings::kpi::export_evaluator!(
                     Exported with_types_in $crate::bindings::kpi
+                );
+            };
+        };
+    };
+    (@migration $type:ty) => {
+        const _: () = {
+            const fn is_migration<T: $crate::Migration>() {}
+            is_migration::<$type>();
+
+            #[cfg(target_arch = "wasm32")]
+            const _: () = {
+                type Exported = $crate::migration::Exported<$type>;
+                $crate::bindings::migration::export_migration!(
+                    Exported with_types_in $crate::bindings::migration
                 );
             };
         };

@@ -126,6 +126,13 @@ pub(crate) mod imports {
             Ok(())
         }
 
+        /// Keys that begin with `prefix`, ascending, from the one after `after` on.
+        pub fn keys(prefix: &str, after: Option<&str>, limit: u32) -> Result<Vec<String>, Error> {
+            let asked =
+                |key: &&String| key.starts_with(prefix) && after.is_none_or(|after| key.as_str() > after);
+            Ok(with(|host| host.kv.keys().filter(asked).take(limit as usize).cloned().collect()))
+        }
+
         /// Forgets a key.
         pub fn delete(key: &str) -> Result<(), Error> {
             with(|host| host.kv.remove(key));

@@ -1,5 +1,9 @@
 //! What happens, in order, for those who follow it, and the changes that they answer with.
 
+use std::any::Any;
+use std::fmt;
+use std::sync::Arc;
+
 use async_trait::async_trait;
 use regard_model::customer::CustomerChange;
 use regard_model::outbox::NewMessage;
@@ -75,6 +79,35 @@ pub struct Effects {
     pub messages: Vec<(OutboxId, NewMessage)>,
     /// Bytes that the plugin keeps; `None` deletes the key.
     pub kept: Vec<(String, Option<Vec<u8>>)>,
+    /// Digest of the version that made them. What a version kept is refused once another one serves, because that one
+    /// may keep things in another shape.
+    pub digest: Option<String>,
+    /// Keeps the version in service until the effects are stored.
+    pub lease: Lease,
+}
+
+/// Holds a plugin's version in service for as long as it lives: no other one takes its place meanwhile.
+#[derive(Clone, Default)]
+pub struct Lease(Option<Arc<dyn Any + Send + Sync>>);
+
+impl Lease {
+    /// A lease that ends when `held` is dropped.
+    pub fn new(held: impl Any + Send + Sync) -> Self {
+        Self(Some(Arc::new(held)))
+    }
+}
+
+impl fmt::Debug for Lease {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if self.0.is_some() { "Lease(held)" } else { "Lease(none)" })
+    }
+}
+
+/// A lease says nothing about what is stored.
+impl PartialEq for Lease {
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
 }
 
 impl Effects {
@@ -112,7 +145,7 @@ pub trait Feed: Send + Sync {
         limit: usize,
     ) -> Result<(Vec<Event>, i64), StoreError>;
 
-    /// Makes `effects` and `progress` durable together. `Conflict` when a customer changed since the plugin read it:
-    /// nothing is stored then, and the plugin has to be called again.
+    /// Makes `effects` and `progress` durable together. `Conflict` when a customer changed since the plugin read it, or
+    /// another version of the plugin serves by now: nothing is stored then, and the plugin has to be called again.
     async fn commit(&self, progress: Option<&Progress>, effects: Effects) -> Result<(), StoreError>;
 }

@@ -40,6 +40,16 @@ pub trait Reads: Send + Sync {
     async fn latest(&self, metric: &str, subject: Subject) -> Result<Option<Observation>, StoreError>;
     /// Bytes that `plugin` keeps under `key`.
     async fn kept(&self, plugin: &str, key: &str) -> Result<Option<Vec<u8>>, StoreError>;
+    /// Keys under which `plugin` keeps bytes: those that begin with `prefix`, ascending, from the one after `after` on.
+    async fn kept_keys(
+        &self,
+        plugin: &str,
+        prefix: &str,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Vec<String>, StoreError>;
+    /// How many bytes `plugin` keeps altogether, keys included.
+    async fn kept_bytes(&self, plugin: &str) -> Result<u64, StoreError>;
     /// A secret, unsealed: of the channel when one is given and has it, else of the plugin.
     async fn secret(
         &self,

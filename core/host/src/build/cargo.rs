@@ -5,6 +5,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use serde::Deserialize;
+use sha2::{Digest, Sha256};
 
 use super::command::run;
 use super::wasm_std::WasmStd;
@@ -38,6 +39,9 @@ const NOT_FOR_GUESTS: [&str; 5] = [
     "CARGO_TARGET_DIR",
     "CARGO_BUILD_RUSTFLAGS",
 ];
+
+/// Hex digits that tell source trees apart.
+const TREE_DIGITS: usize = 16;
 
 /// One line of `cargo --message-format=json`, as far as it matters here.
 #[derive(Deserialize)]
@@ -73,7 +77,8 @@ pub fn build(
         "--message-format=json-render-diagnostics",
     ]);
     cargo.arg("--manifest-path").arg(&manifest_path);
-    cargo.arg("--target-dir").arg(wasm_std.target_dir(&options.target_dir));
+    let target_dir = wasm_std.target_dir(&options.target_dir).join(tree(&manifest_path));
+    cargo.arg("--target-dir").arg(target_dir);
     if options.offline {
         cargo.arg("--offline");
     }
@@ -95,6 +100,21 @@ pub fn build(
             manifest_path.display()
         ),
     })
+}
+
+/// A folder name for the source tree that the manifest belongs to. Cargo names what it builds after paths within the
+/// tree and tells what is fresh by time: two clones that shared a folder would take each other's code for their own.
+fn tree(manifest_path: &Path) -> String {
+    let mut locate = Command::new(program("CARGO", "cargo"));
+    locate.args(["locate-project", "--workspace", "--message-format", "plain", "--manifest-path"]);
+    let found = locate.arg(manifest_path).output().ok().filter(|found| found.status.success());
+    let root = found
+        .and_then(|found| String::from_utf8(found.stdout).ok())
+        .map_or_else(|| manifest_path.to_owned(), |root| PathBuf::from(root.trim()));
+    let root = root.canonicalize().unwrap_or(root);
+    let mut name = crate::package::hex(&Sha256::digest(root.as_os_str().as_encoded_bytes()));
+    name.truncate(TREE_DIGITS);
+    name
 }
 
 /// The module that cargo made of the crate with this manifest, from its messages.

@@ -6,6 +6,7 @@ use reqwest::Url;
 use super::{CallError, Stop};
 use crate::call::{CallContext, Interface};
 use crate::http::{Reach, Refused, Request, Response, Step};
+use crate::limits::LimitHit;
 
 /// Hops that one request may be sent on; browsers follow 20, an API needs one or two.
 const REDIRECTS_MAX: usize = 5;
@@ -21,9 +22,13 @@ impl CallContext {
             let url = parse_url(&request.url)?;
             let reach = self.reach(&url).await?;
             request.timeout = Some(asked.saturating_sub(started.elapsed()));
+            self.spend_http(1, request.body.len())?;
             let services = self.scope.services.clone();
             match services.http.send(&request, &url, reach).await {
-                Ok(Step::Done(response)) => return Ok(response),
+                Ok(Step::Done(response)) => {
+                    self.spend_http(0, response.body.len())?;
+                    return Ok(response);
+                }
                 Ok(Step::Redirect(next)) => request = next,
                 Err(Refused::PrivateAddress(address)) => {
                     let what = format!("{} ({address})", place(&url));
@@ -35,6 +40,18 @@ impl CallContext {
             }
         }
         Err(CallError::new(Fault::Unavailable, format!("redirected more than {REDIRECTS_MAX} times")).into())
+    }
+
+    fn spend_http(&mut self, requests: u32, bytes: usize) -> Result<(), LimitHit> {
+        self.spent.http_requests += requests;
+        self.spent.http_bytes = self.spent.http_bytes.saturating_add(bytes as u64);
+        if self.spent.http_requests > self.limits.http_requests {
+            return Err(LimitHit::HttpRequests(self.limits.http_requests));
+        }
+        if self.spent.http_bytes > self.limits.http_bytes {
+            return Err(LimitHit::HttpBytes(self.limits.http_bytes));
+        }
+        Ok(())
     }
 
     /// Whether the grants let `url` be reached, and if so, where its host may be.

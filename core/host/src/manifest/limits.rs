@@ -28,33 +28,22 @@ pub struct Limits {
     /// Rows that one `finish` may return.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub output_rows: Option<u32>,
+    /// Calls that one instance may serve before it is replaced; 1, a fresh instance for every call, when absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub calls_per_instance: Option<u32>,
     /// Bytes of log lines that one call may write.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub log_bytes: Option<u32>,
 }
 
 impl Limits {
-    /// The lower of both for every limit; a limit that only one side states holds.
-    pub fn lower(self, other: Self) -> Self {
-        let lower = |a: Option<u32>, b: Option<u32>| match (a, b) {
-            (Some(a), Some(b)) => Some(a.min(b)),
-            (a, b) => a.or(b),
-        };
-        Self {
-            memory_mb: lower(self.memory_mb, other.memory_mb),
-            call_ms: lower(self.call_ms, other.call_ms),
-            cpu_ms: lower(self.cpu_ms, other.cpu_ms),
-            output_rows: lower(self.output_rows, other.output_rows),
-            log_bytes: lower(self.log_bytes, other.log_bytes),
-        }
-    }
-
     pub(super) fn check(&self) -> Result<(), Fault> {
         let bounds = [
             ("memory_mb", self.memory_mb, MEMORY_MB_MAX),
             ("call_ms", self.call_ms, CALL_MS_MAX),
             ("cpu_ms", self.cpu_ms, CALL_MS_MAX),
             ("output_rows", self.output_rows, u32::MAX),
+            ("calls_per_instance", self.calls_per_instance, u32::MAX),
             ("log_bytes", self.log_bytes, u32::MAX),
         ];
         for (key, value, max) in bounds {
@@ -75,18 +64,6 @@ impl Limits {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_lower_limit_holds() {
-        let operator = Limits { memory_mb: Some(64), call_ms: Some(1000), ..Limits::default() };
-        let manifest = Limits { memory_mb: Some(256), cpu_ms: Some(50), ..Limits::default() };
-        let effective = operator.lower(manifest);
-        assert_eq!(effective, manifest.lower(operator));
-        assert_eq!(
-            (effective.memory_mb, effective.call_ms, effective.cpu_ms),
-            (Some(64), Some(1000), Some(50))
-        );
-    }
 
     #[test]
     fn zero_and_too_much_are_refused() {

@@ -83,6 +83,35 @@ impl Permissions {
             && self.kv <= granted.kv
     }
 
+    /// What `self` asks for beyond `granted`, one line of the manifest each, as the operator reads it.
+    pub fn beyond(&self, granted: &Self) -> Vec<String> {
+        let mut lines = Vec::new();
+        let hosts =
+            self.hosts.iter().filter(|host| !granted.hosts.iter().any(|pattern| pattern.covers(host)));
+        lines.extend(hosts.map(|host| format!("hosts: {host}")));
+        let missing = |asked: &[String], granted: &[String]| -> Vec<String> {
+            asked.iter().filter(|name| !granted.contains(name)).cloned().collect()
+        };
+        let private = missing(&self.private_hosts, &granted.private_hosts);
+        lines.extend(private.iter().map(|host| format!("private_hosts: {host}")));
+        let secrets = missing(&self.secrets, &granted.secrets);
+        lines.extend(secrets.iter().map(|secret| format!("secrets: {secret}")));
+        if self.customers > granted.customers {
+            lines.push(format!(
+                "customers: {}",
+                if self.customers == CustomerAccess::Write { "write" } else { "read" }
+            ));
+        }
+        let switches = [
+            ("interactions: read", self.interactions > granted.interactions),
+            ("metrics: read", self.metrics > granted.metrics),
+            ("messages", self.messages > granted.messages),
+            ("kv", self.kv > granted.kv),
+        ];
+        lines.extend(switches.iter().filter(|(_, missing)| *missing).map(|(name, _)| (*name).to_owned()));
+        lines
+    }
+
     /// Whether outbound HTTP to this public host and port was asked for.
     pub fn allows_host(&self, host: &str, port: u16) -> bool {
         self.hosts.iter().any(|pattern| pattern.matches(host, port))
@@ -254,6 +283,24 @@ mod tests {
         let writes = Permissions { customers: CustomerAccess::Write, ..Permissions::default() };
         let reads = Permissions { customers: CustomerAccess::Read, ..Permissions::default() };
         assert!(reads.within(&writes) && !writes.within(&reads));
+    }
+
+    #[test]
+    fn what_is_asked_beyond_a_grant_is_listed() {
+        let asked = Permissions {
+            hosts: vec![HostPattern::new("a.example.com"), HostPattern::new("b.example.com")],
+            customers: CustomerAccess::Write,
+            kv: true,
+            ..Permissions::default()
+        };
+        let granted = Permissions {
+            hosts: vec![HostPattern::new("a.example.com")],
+            customers: CustomerAccess::Read,
+            kv: true,
+            ..Permissions::default()
+        };
+        assert_eq!(asked.beyond(&granted), ["hosts: b.example.com", "customers: write"]);
+        assert!(asked.beyond(&asked).is_empty());
     }
 
     #[test]

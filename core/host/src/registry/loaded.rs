@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
-use regard_engine::ports::{Features, Stream, Subscription};
+use regard_engine::ports::{Effects, Features, Stream, Subscription};
 use regard_engine::{Fault, PluginError};
 use regard_model::Metric;
 use serde::Serialize;
@@ -40,8 +40,8 @@ pub struct PluginStatus {
     pub digest: String,
     /// What the operator granted.
     pub grants: Grants,
-    /// Whether the manifest asks for more than was granted, as after an upgrade; private addresses apart.
-    pub asks_for_more: bool,
+    /// What the manifest asks for and was not granted, one line each; private addresses apart.
+    pub not_granted: Vec<String>,
     /// Its configuration, defaults filled in.
     pub config: Value,
     /// JSON Schema of its configuration.
@@ -143,7 +143,7 @@ impl Loaded {
         if !self.enabled.load(Ordering::Relaxed) {
             return out("the plugin is disabled".to_owned(), None);
         }
-        match self.breaker.check(self.scope.services.clock.now()) {
+        match self.breaker.check(|| self.scope.services.clock.now()) {
             Ok(()) => Ok(()),
             Err(Closed::Resting(left)) => {
                 out("the plugin rests after breaking repeatedly".to_owned(), Some(left))
@@ -161,13 +161,31 @@ impl Loaded {
         ended: Result<T, Failure>,
     ) -> Result<T, PluginError> {
         let fault = ended.as_ref().err().map(|failure| failure.fault);
-        self.scope.counters.count(started.elapsed(), fault);
+        self.scope.counters.count(call, started.elapsed(), fault);
         let ended = ended.map_err(|failure| named(&self.scope.id, role, call, failure));
         let what = || ended.as_ref().err().map(ToString::to_string).unwrap_or_default();
-        if let Some(reason) = self.breaker.note(self.scope.services.clock.now(), fault, what) {
+        if let Some(reason) = self.breaker.note(|| self.scope.services.clock.now(), fault, what) {
             tracing::error!(target: "regard::plugin", plugin = %self.scope.id, "quarantined: {reason}");
         }
         ended
+    }
+
+    /// Calls `upgrade` or `downgrade`; `None` when the plugin has no such function.
+    pub(super) async fn migrate(
+        &self,
+        call: &'static str,
+        version: &str,
+    ) -> Result<Option<Effects>, PluginError> {
+        if !self.program.migrates() {
+            return Ok(None);
+        }
+        let started = Instant::now();
+        let context = CallContext::new(self.scope.clone(), Role::Migration, call);
+        let ended = match call {
+            "upgrade" => self.program.upgrade(context, version).await,
+            _ => self.program.downgrade(context, version).await,
+        };
+        self.ended(Role::Migration, call, started, ended).map(Some)
     }
 
     pub(super) fn in_service(&self) -> bool {
@@ -184,7 +202,7 @@ impl Loaded {
             manifest: self.package.manifest().clone(),
             digest: self.package.digest().to_owned(),
             grants: self.grants.clone(),
-            asks_for_more: !self.grants.covers(&self.package.manifest().permissions),
+            not_granted: self.grants.missing(&self.package.manifest().permissions),
             config: self.scope.config.clone(),
             config_schema: self.config_schema.clone(),
             service,

@@ -20,8 +20,18 @@ use crate::manifest::{Capability, Manifest};
 use crate::runtime::Failure;
 
 impl Host {
-    /// The plugin, when it has the capability and is in service.
-    fn serving(&self, plugin: &str, role: Role, call: &'static str) -> Result<Arc<Loaded>, PluginError> {
+    /// The plugin, when it has the capability and is in service, with a call that keeps this version of it in service.
+    async fn serving(
+        &self,
+        plugin: &str,
+        role: Role,
+        call: &'static str,
+    ) -> Result<(Arc<Loaded>, CallContext), PluginError> {
+        let patience = self.0.limits.interactive.call;
+        let lease = self.0.gates.pass(plugin, patience).await.ok_or_else(|| {
+            let message = "another version is taking over what the plugin keeps";
+            named(plugin, role, call, Failure::new(Fault::Throttled, message))
+        })?;
         let out = |message: String| named(plugin, role, call, Failure::new(Fault::OutOfService, message));
         let loaded = self.find(plugin).ok_or_else(|| out("no plugin of this id is installed".to_owned()))?;
         let capability = match role {
@@ -33,11 +43,12 @@ impl Host {
             return Err(out(format!("the plugin is no {capability}")));
         }
         loaded.admit(role, call)?;
-        Ok(loaded)
+        let context = CallContext::new(loaded.scope.clone(), role, call).leased(lease);
+        Ok((loaded, context))
     }
 
     /// The connector of a channel, with a call in the channel's name.
-    fn connector(
+    async fn connector(
         &self,
         channel: &Channel,
         call: &'static str,
@@ -46,9 +57,8 @@ impl Host {
             let message = format!("channel {} has no connector", channel.name);
             named("", Role::Connector, call, Failure::new(Fault::OutOfService, message))
         })?;
-        let loaded = self.serving(plugin, Role::Connector, call)?;
-        let context = CallContext::new(loaded.scope.clone(), Role::Connector, call).on(channel);
-        Ok((loaded, context))
+        let (loaded, context) = self.serving(plugin, Role::Connector, call).await?;
+        Ok((loaded, context.on(channel)))
     }
 
     fn evaluator(&self, metric: &str) -> Option<(Arc<Loaded>, Metric)> {
@@ -79,8 +89,7 @@ impl Hooks for Host {
     }
 
     async fn handle(&self, plugin: &str, events: &[Event]) -> Result<Effects, PluginError> {
-        let loaded = self.serving(plugin, Role::Hook, "handle")?;
-        let call = CallContext::new(loaded.scope.clone(), Role::Hook, "handle");
+        let (loaded, call) = self.serving(plugin, Role::Hook, "handle").await?;
         let manifest = loaded.package.manifest();
         let kept: Vec<Event>;
         let events = if events.iter().all(|event| wanted(manifest, event)) {
@@ -109,7 +118,7 @@ impl Connectors for Host {
         channel: &Channel,
         webhook: Webhook,
     ) -> Result<(Vec<Handed>, WebhookReply, Effects), PluginError> {
-        let (loaded, call) = self.connector(channel, "receive")?;
+        let (loaded, call) = self.connector(channel, "receive").await?;
         let started = Instant::now();
         let ended = loaded.program.receive(call, channel, webhook).await;
         let ((items, reply), effects) = loaded.ended(Role::Connector, "receive", started, ended)?;
@@ -122,14 +131,14 @@ impl Connectors for Host {
         cursor: Option<Vec<u8>>,
         limit: u32,
     ) -> Result<(Polled, Effects), PluginError> {
-        let (loaded, call) = self.connector(channel, "poll")?;
+        let (loaded, call) = self.connector(channel, "poll").await?;
         let started = Instant::now();
         let ended = loaded.program.poll(call, channel, cursor, limit).await;
         loaded.ended(Role::Connector, "poll", started, ended)
     }
 
     async fn send(&self, channel: &Channel, message: Outbound) -> Result<(Outcome, Effects), PluginError> {
-        let (loaded, call) = self.connector(channel, "send")?;
+        let (loaded, call) = self.connector(channel, "send").await?;
         let started = Instant::now();
         let ended = loaded.program.send(call, channel, message).await;
         loaded.ended(Role::Connector, "send", started, ended)

@@ -6,6 +6,7 @@
 //! - `imports` and `require`: the host's functions and modules
 //! - `values`, `columns`, `records` and `forms`: the contract's types as tables and buffers, there and back
 //! - `schema`: `schema.luau`, the plugin's configuration
+//! - `pool`: machines kept for further use
 //! - `program` and `accumulator`: what the registry calls
 //!
 //! Invariant: a program gets source text compiled here, never bytecode from a package; it has no files, no sockets, no
@@ -17,6 +18,7 @@ mod forms;
 mod imports;
 mod interrupt;
 mod machine;
+mod pool;
 mod program;
 mod records;
 mod require;
@@ -39,6 +41,7 @@ use crate::runtime::Program;
 use crate::ticker::Ticker;
 
 use machine::Machine;
+use pool::Pool;
 use program::LuauProgram;
 
 /// Modules that every program may require.
@@ -118,7 +121,9 @@ impl Luau {
         let made = self.executor.block(move || Machine::new(&ours, call, &ticker).0).await;
         let machine = made.and_then(|made| made).map_err(|failure| refuse(failure.message))?;
         check_exports(package, &machine)?;
-        Ok(Box::new(LuauProgram::new(code, machine, self.executor.clone(), self.ticker.clone())))
+        let migrates = machine.exports("migration");
+        let pool = Pool::new(code, machine, self.ticker.clone());
+        Ok(Box::new(LuauProgram::new(pool, self.executor.clone(), migrates)))
     }
 }
 
@@ -150,6 +155,19 @@ fn check_exports(package: &Package, machine: &Machine) -> Result<(), LoadError> 
         (Capability::Kpi, "kpi", "describe"),
         (Capability::Kpi, "kpi", "open"),
     ];
+    if machine.exports("migration") {
+        for function in ["upgrade", "downgrade"] {
+            if machine.function("migration", function).is_none() {
+                return Err(LoadError::Code {
+                    plugin: manifest.id.clone(),
+                    problem: format!(
+                        "{entry} returns a `migration` table without {function}; write the function, \
+                         raise an error where it cannot be done"
+                    ),
+                });
+            }
+        }
+    }
     for (capability, table, function) in required {
         if manifest.can(capability) && machine.function(table, function).is_none() {
             return Err(LoadError::Manifest(package.manifest_fault(

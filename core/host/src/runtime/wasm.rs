@@ -6,6 +6,7 @@
 //! - `bindings` and `convert`: the contract's types and ours
 //! - `imports`: the host's functions
 //! - `guest`: one instance, and one call of it with its bounds
+//! - `idle`: instances that serve several calls
 //! - `program` and `accumulator`: what the registry calls
 //! - `failure`: what a failed call means
 //!
@@ -19,6 +20,7 @@ mod convert;
 mod engine;
 mod failure;
 mod guest;
+mod idle;
 mod imports;
 mod program;
 

@@ -7,5 +7,6 @@ mod hostile;
 mod loading;
 mod network;
 mod service;
+mod versions;
 mod welcome;
 mod world;

@@ -67,6 +67,20 @@ impl Reads for Stored {
         Ok(None)
     }
 
+    async fn kept_keys(
+        &self,
+        _: &str,
+        _: &str,
+        _: Option<&str>,
+        _: usize,
+    ) -> Result<Vec<String>, StoreError> {
+        Ok(Vec::new())
+    }
+
+    async fn kept_bytes(&self, _: &str) -> Result<u64, StoreError> {
+        Ok(0)
+    }
+
     async fn secret(&self, _: &str, _: Option<ChannelId>, name: &str) -> Result<Option<String>, StoreError> {
         Ok(self.secrets.lock().get(name).cloned())
     }
@@ -104,6 +118,10 @@ pub fn limits() -> OperatorLimits {
         log_bytes: 10_000,
         host_calls: 200,
         effect_bytes: 4 << 20,
+        http_requests: 20,
+        http_bytes: 1 << 20,
+        kept_bytes: 8 << 20,
+        calls_per_instance: 100,
     };
     OperatorLimits { interactive, evaluation: CallLimits { output_bytes: 8 << 20, ..interactive } }
 }

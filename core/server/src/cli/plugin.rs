@@ -1,13 +1,13 @@
 //! `regard plugin`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
 use axum::http::Method;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use regard_host::Package;
 use regard_host::build::{self, BuildOptions};
+use regard_host::{Grants, Package};
 use serde_json::{Map, Value, json};
 
 use super::{Output, cell, table};
@@ -72,6 +72,35 @@ pub(super) enum Command {
         #[command(flatten)]
         reach: Reach,
     },
+    /// Allow a plugin what it asks for, after an upgrade for instance; without options, show what it asks for.
+    Grant {
+        /// Its id.
+        id: String,
+        /// All that its manifest asks for, except private addresses; a version that waits comes into service.
+        #[arg(long, conflicts_with_all = ["exactly", "decline"])]
+        all: bool,
+        /// Exactly what this JSON file says, with the keys of the manifest's [permissions].
+        #[arg(long, value_name = "FILE", conflicts_with = "decline")]
+        exactly: Option<PathBuf>,
+        /// Calls to this private or loopback address as well, as host:port; may be repeated.
+        #[arg(long, value_name = "HOST:PORT", conflicts_with = "decline")]
+        allow_private: Vec<String>,
+        /// Forget the version that waits.
+        #[arg(long)]
+        decline: bool,
+        #[command(flatten)]
+        reach: Reach,
+    },
+    /// Put an earlier version back into service, with the configuration that it had.
+    Rollback {
+        /// Its id.
+        id: String,
+        /// The version; left out, the one that served before.
+        #[arg(long, value_name = "VERSION")]
+        to: Option<String>,
+        #[command(flatten)]
+        reach: Reach,
+    },
     /// Remove a plugin. What it observed and sent stays.
     Remove {
         /// Its id.
@@ -109,13 +138,10 @@ impl Command {
                     .collect();
                 let mut body = json!({ "manifest": package.manifest_text(), "files": files });
                 if let Some(path) = config {
-                    let text = std::fs::read_to_string(&path)
-                        .with_context(|| format!("cannot read {}", path.display()))?;
-                    body["config"] = serde_json::from_str(&text)
-                        .with_context(|| format!("{} is no JSON", path.display()))?;
+                    body["config"] = read_json(&path)?;
                 }
                 if !allow_private.is_empty() {
-                    let grants = regard_host::Grants::by_default(&package.manifest().permissions);
+                    let grants = Grants::by_default(&package.manifest().permissions);
                     let grants = allow_private
                         .iter()
                         .fold(grants, |grants, address| grants.with_private_host(address));
@@ -123,9 +149,7 @@ impl Command {
                 }
                 let installed =
                     Client::open(&reach).await?.call(Method::POST, "/plugins", Some(body)).await?;
-                output.print(&installed, || {
-                    format!("{} {} is installed", cell(&installed, "id"), cell(&installed, "version"))
-                });
+                output.print(&installed, || describe_installed(&installed));
             }
             Self::List { reach } => {
                 let items = Client::open(&reach).await?.list("/plugins").await?;
@@ -158,6 +182,33 @@ impl Command {
                     .await?;
                 output.print(&answer, || format!("{id} is out of service"));
             }
+            Self::Grant { id, all, exactly, allow_private, decline, reach } => {
+                let client = Client::open(&reach).await?;
+                let shown = client.call(Method::GET, &format!("/plugins/{id}"), None).await?;
+                if decline {
+                    let answer = client.call(Method::POST, &format!("/plugins/{id}/decline"), None).await?;
+                    output.print(&answer, || format!("{id} {} goes on serving", cell(&answer, "version")));
+                    return Ok(());
+                }
+                if !all && exactly.is_none() && allow_private.is_empty() {
+                    output.print(&shown, || describe_grants(&shown));
+                    return Ok(());
+                }
+                let mut body = json!({ "all": all, "private_hosts": allow_private });
+                if let Some(path) = exactly {
+                    body["grants"] = read_json(&path)?;
+                }
+                let answer = client.call(Method::POST, &format!("/plugins/{id}/grants"), Some(body)).await?;
+                output.print(&answer, || describe_installed(&answer));
+            }
+            Self::Rollback { id, to, reach } => {
+                let body = json!({ "version": to });
+                let answer = Client::open(&reach)
+                    .await?
+                    .call(Method::POST, &format!("/plugins/{id}/rollback"), Some(body))
+                    .await?;
+                output.print(&answer, || format!("{id} {} serves again", cell(&answer, "version")));
+            }
             Self::Remove { id, reach } => {
                 let answer =
                     Client::open(&reach).await?.call(Method::DELETE, &format!("/plugins/{id}"), None).await?;
@@ -168,6 +219,43 @@ impl Command {
     }
 }
 
-fn package(folder: &std::path::Path, output: Output) -> Result<Package> {
+fn read_json(path: &Path) -> Result<Value> {
+    let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+    serde_json::from_str(&text).with_context(|| format!("{} is no JSON", path.display()))
+}
+
+/// What installing, upgrading or granting has led to, for people.
+fn describe_installed(plugin: &Value) -> String {
+    let (id, version) = (cell(plugin, "id"), cell(plugin, "version"));
+    let waiting = &plugin["waiting_version"];
+    if waiting.is_null() {
+        return format!("{id} {version} serves");
+    }
+    let asks = waiting["asks"].as_array().into_iter().flatten().filter_map(Value::as_str);
+    let asks: Vec<String> = asks.map(|line| format!("  {line}")).collect();
+    format!(
+        "{id} {} waits for your consent, {version} goes on serving. It asks for\n{}\n\
+         Allow it with: regard plugin grant {id} --all   Forget it with: regard plugin grant {id} --decline",
+        cell(waiting, "version"),
+        asks.join("\n")
+    )
+}
+
+/// What a plugin is allowed and what it asks for beyond that, for people.
+fn describe_grants(plugin: &Value) -> String {
+    let granted = serde_json::to_string_pretty(&plugin["grants"]).unwrap_or_default();
+    let mut text = format!("{} {} is allowed\n{granted}", cell(plugin, "id"), cell(plugin, "version"));
+    let missing = cell(plugin, "not_granted");
+    if !missing.is_empty() {
+        text.push_str(&format!("\nIt asks for more: {missing}"));
+    }
+    if !plugin["waiting_version"].is_null() {
+        text.push('\n');
+        text.push_str(&describe_installed(plugin));
+    }
+    text
+}
+
+fn package(folder: &Path, output: Output) -> Result<Package> {
     tokio::task::block_in_place(|| bundled::package(folder, &mut |line| output.say(line)))
 }

@@ -13,6 +13,7 @@ use super::Output;
 use crate::app::App;
 use crate::config::{Config, Place};
 use crate::http;
+use crate::plugins;
 
 /// Time between two rounds of housekeeping, in seconds.
 const HOUSEKEEPING_S: u64 = 3600;
@@ -55,6 +56,10 @@ pub(super) async fn serve(app: Arc<App>, listener: TcpListener) -> Result<()> {
     let stop = CancellationToken::new();
     let stages = tokio::spawn(app.pipeline.clone().run(stop.clone()));
     let keeper = tokio::spawn(keep_house(app.clone(), stop.clone()));
+    let follower = tokio::spawn({
+        let (app, stop) = (app.clone(), stop.clone());
+        async move { plugins::follow(&app, stop).await }
+    });
     let signal = stop.clone();
     tokio::spawn(async move {
         told_to_stop().await;
@@ -65,6 +70,7 @@ pub(super) async fn serve(app: Arc<App>, listener: TcpListener) -> Result<()> {
     });
     http::serve(listener, http::router(app), stop).await;
     stages.await.context("the background stages failed")?;
+    follower.await.context("following changes of plugins failed")?;
     keeper.await.context("housekeeping failed")
 }
 

@@ -1,7 +1,7 @@
 //! Installed plugins: `/api/v1/plugins`.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use axum::Json;
@@ -9,9 +9,9 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use regard_engine::StoreError;
-use regard_host::{Grants, LoadError, Package, PackageError, PluginStatus, Service};
-use regard_model::{Metric, PluginRecord};
+use regard_engine::{PluginError, StoreError};
+use regard_host::{CallStats, Grants, LoadError, Manifest, Package, PackageError, Service};
+use regard_model::{Metric, PluginRecord, PluginVersion};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use utoipa_axum::router::OpenApiRouter;
@@ -23,19 +23,28 @@ use super::page::{Listing, NoFilter, Page, PageParams};
 use super::problem::{Problem, Trouble, escape};
 use super::query::Target;
 use super::{Site, audit};
-use crate::plugins::{self, Install};
+use crate::plugins::{self, Allow, Install, Installed, Refused};
 
 /// Largest body that installs a plugin, in bytes: the largest component that the host takes, 64 MiB, grows by a third in
 /// base 64, and there is a manifest beside it.
 pub const PLUGIN_BODY_BYTES_MAX: usize = 96 * 1024 * 1024;
 
 pub(super) fn routes() -> OpenApiRouter<Arc<Site>> {
-    OpenApiRouter::new().routes(routes!(list)).routes(routes!(get, remove)).routes(routes!(disable))
+    OpenApiRouter::new()
+        .routes(routes!(list))
+        .routes(routes!(get, remove))
+        .routes(routes!(versions))
+        .routes(routes!(disable))
+        .routes(routes!(decline))
 }
 
 /// Apart from the others, because a component is compiled when it is loaded.
 pub(super) fn loading() -> OpenApiRouter<Arc<Site>> {
-    OpenApiRouter::new().routes(routes!(install)).routes(routes!(enable))
+    OpenApiRouter::new()
+        .routes(routes!(install))
+        .routes(routes!(enable))
+        .routes(routes!(grant))
+        .routes(routes!(roll_back))
 }
 
 /// A plugin to install or to upgrade.
@@ -56,6 +65,33 @@ struct PluginInput {
     grants: Option<Grants>,
 }
 
+/// What a plugin is to be allowed: `all`, or `grants`, or what it has with further `private_hosts`.
+#[derive(Debug, Default, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(as = NewGrants)]
+struct GrantsInput {
+    /// All that the waiting version asks for, or else the one that serves, except private addresses.
+    #[serde(default)]
+    all: bool,
+    /// Exactly what it is allowed from now on, with the keys of the manifest's `[permissions]`.
+    #[serde(default)]
+    #[schema(value_type = Option<Object>)]
+    grants: Option<Grants>,
+    /// Private or loopback addresses that it may call as well, as host:port.
+    #[serde(default)]
+    private_hosts: Vec<String>,
+}
+
+/// Which version to go back to.
+#[derive(Debug, Default, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(as = RollBack)]
+struct RollBackInput {
+    /// An earlier version that is kept; left out, the one that served before.
+    #[serde(default)]
+    version: Option<String>,
+}
+
 /// An installed plugin and how it does.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
 struct PluginView {
@@ -65,40 +101,105 @@ struct PluginView {
     service: String,
     /// Why it is in quarantine.
     quarantine: Option<String>,
-    /// Whether its manifest asks for more than was granted, as after an upgrade.
-    asks_for_more: bool,
+    /// What its manifest asks for and was not granted, one line each.
+    not_granted: Vec<String>,
+    /// A version that waits for consent, and what it asks for beyond what is granted.
+    waiting_version: Option<WaitingView>,
     /// JSON Schema of its configuration.
     #[schema(value_type = Option<Object>)]
     config_schema: Option<Value>,
     /// The metrics that it evaluates.
     metrics: Vec<Metric>,
+    /// What its calls have cost since it was loaded here, by function of the contract.
+    calls: Vec<CallView>,
+    /// The most memory that one instance has had, in bytes.
+    memory_peak_bytes: u64,
+}
+
+/// A version that waits.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+struct WaitingView {
+    /// Its version.
+    version: String,
+    /// What it asks for beyond what is granted, one line each.
+    asks: Vec<String>,
+}
+
+/// What the calls of one function have cost.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+struct CallView {
+    /// The function, such as `handle`.
+    call: &'static str,
+    /// Calls, failed ones included.
+    calls: u64,
+    /// Failed calls by kind, such as `timeout` or `trap`.
+    faults: BTreeMap<&'static str, u64>,
+    /// Mean time of a call, in microseconds.
+    mean_us: f64,
+    /// Mean time that the plugin itself computed in a call, in microseconds.
+    mean_computed_us: f64,
 }
 
 impl PluginView {
-    fn new(record: PluginRecord, status: Option<PluginStatus>) -> Self {
-        let Some(status) = status else {
-            let service = if record.enabled { "not-loaded" } else { "disabled" }.to_owned();
-            return Self {
-                record,
-                service,
-                quarantine: None,
-                asks_for_more: false,
-                config_schema: None,
-                metrics: Vec::new(),
-            };
+    async fn new(site: &Site, record: PluginRecord) -> Result<Self, Problem> {
+        let waiting_version = match &record.waiting {
+            Some(digest) => {
+                let versions = site.store.plugin_versions(&record.id).await?;
+                let waiting = versions.into_iter().find(|version| version.digest == *digest);
+                waiting.map(|version| WaitingView::new(&record, version)).transpose()?
+            }
+            None => None,
         };
-        let (service, quarantine) = match status.service {
-            Service::Enabled => ("enabled", None),
-            Service::Disabled => ("disabled", None),
-            Service::Quarantined(reason) => ("quarantined", Some(reason)),
+        let status = site.host.status(&record.id);
+        let stats = site.host.stats().into_iter().find(|stats| stats.plugin == record.id);
+        let (service, quarantine) = match status.as_ref().map(|status| &status.service) {
+            None if record.enabled => ("not-loaded", None),
+            None | Some(Service::Disabled) => ("disabled", None),
+            Some(Service::Enabled) => ("enabled", None),
+            Some(Service::Quarantined(reason)) => ("quarantined", Some(reason.clone())),
         };
-        Self {
+        let (not_granted, config_schema, metrics) = match status {
+            Some(status) => (status.not_granted, Some(status.config_schema), status.metrics),
+            None => Default::default(),
+        };
+        let (calls, memory_peak_bytes) = match stats {
+            Some(stats) => (stats.calls.into_iter().map(CallView::new).collect(), stats.memory_peak_bytes),
+            None => Default::default(),
+        };
+        let service = service.to_owned();
+        Ok(Self {
             record,
-            service: service.to_owned(),
+            service,
             quarantine,
-            asks_for_more: status.asks_for_more,
-            config_schema: Some(status.config_schema),
-            metrics: status.metrics,
+            not_granted,
+            waiting_version,
+            config_schema,
+            metrics,
+            calls,
+            memory_peak_bytes,
+        })
+    }
+}
+
+impl WaitingView {
+    fn new(record: &PluginRecord, version: PluginVersion) -> Result<Self, Problem> {
+        let manifest = Manifest::parse(&version.manifest, Path::new("plugin.toml"));
+        let manifest = manifest.map_err(|why| Problem::internal(why.to_string()))?;
+        let grants: Grants = serde_json::from_value(record.grants.clone())
+            .map_err(|why| Problem::internal(why.to_string()))?;
+        Ok(Self { version: version.version, asks: grants.missing(&manifest.permissions) })
+    }
+}
+
+impl CallView {
+    fn new(stats: CallStats) -> Self {
+        let mean = |time: std::time::Duration| time.as_secs_f64() * 1e6 / stats.calls as f64;
+        Self {
+            call: stats.call,
+            calls: stats.calls,
+            faults: stats.faults.iter().map(|(fault, count)| (fault.as_str(), *count)).collect(),
+            mean_us: mean(stats.elapsed),
+            mean_computed_us: mean(stats.computed),
         }
     }
 }
@@ -118,11 +219,11 @@ async fn list(
     records.sort_by(|left, right| left.id.cmp(&right.id));
     records.retain(|record| listing.after.as_ref().is_none_or(|after| record.id > *after));
     let page = listing.page(records, |record| record.id.clone());
-    let view = |record: PluginRecord| {
-        let status = site.host.status(&record.id);
-        PluginView::new(record, status)
-    };
-    Ok(Json(Page { items: page.items.into_iter().map(view).collect(), next_cursor: page.next_cursor }))
+    let mut items = Vec::with_capacity(page.items.len());
+    for record in page.items {
+        items.push(PluginView::new(&site, record).await?);
+    }
+    Ok(Json(Page { items, next_cursor: page.next_cursor }))
 }
 
 /// One installed plugin.
@@ -139,20 +240,22 @@ async fn get(
     view(&site, &id).await
 }
 
-/// Installs a plugin, or replaces an earlier version, and puts it into service.
+/// Installs a plugin, or replaces an earlier version, and puts it into service. A version that asks for more than was
+/// granted waits for consent instead, while the earlier one goes on serving.
 #[utoipa::path(
     post, path = "/plugins", tag = "plugins", operation_id = "installPlugin",
     request_body = PluginInput,
     responses(
-        (status = 201, description = "The plugin", body = PluginRecord),
-        (status = 422, description = "Manifest, code and grants do not agree; nothing was changed"),
+        (status = 201, description = "The plugin, which serves now", body = PluginView),
+        (status = 202, description = "The plugin; the new version waits for consent", body = PluginView),
+        (status = 422, description = "Manifest, code and grants do not agree, or the migration failed; nothing was changed"),
     ),
 )]
 async fn install(
     who: Needs<Operator>,
     State(site): State<Arc<Site>>,
     Input(input): Input<PluginInput, PLUGIN_BODY_BYTES_MAX>,
-) -> Result<(StatusCode, Json<PluginRecord>), Problem> {
+) -> Result<(StatusCode, Json<PluginView>), Problem> {
     let mut files = BTreeMap::new();
     for (name, text) in input.files {
         let bytes = STANDARD.decode(text).map_err(|_| {
@@ -163,8 +266,100 @@ async fn install(
     }
     let package = Package::from_parts(&PathBuf::from("plugin.toml"), input.manifest, files)?;
     let install = Install { package, config: input.config, grants: input.grants };
-    let record = plugins::install(&site.app, install, &who.actor()).await.map_err(load_problem)?;
-    Ok((StatusCode::CREATED, Json(record)))
+    let installed = plugins::install(&site.app, install, &who.actor()).await.map_err(load_problem)?;
+    let (status, record) = match installed {
+        Installed::Serves(record) => (StatusCode::CREATED, record),
+        Installed::Waits(record) => (StatusCode::ACCEPTED, record),
+    };
+    Ok((status, Json(PluginView::new(&site, record).await?)))
+}
+
+/// Sets what a plugin is allowed. A waiting version whose request is covered now comes into service.
+#[utoipa::path(
+    post, path = "/plugins/{id}/grants", tag = "plugins", operation_id = "grantPlugin",
+    params(("id" = String, Path, description = "The plugin")),
+    request_body = GrantsInput,
+    responses((status = 200, description = "The plugin", body = PluginView)),
+)]
+async fn grant(
+    who: Needs<Operator>,
+    State(site): State<Arc<Site>>,
+    Target(id): Target<String>,
+    Input(input): Input<GrantsInput>,
+) -> Result<Json<PluginView>, Problem> {
+    let allow = match (input.all, input.grants) {
+        (true, Some(_)) => {
+            let told = "`all` and `grants` exclude each other";
+            return Err(Problem::new(Trouble::Invalid, told).at("/grants", told));
+        }
+        (true, None) => Allow::All,
+        (false, Some(grants)) => Allow::Exactly(grants),
+        (false, None) if input.private_hosts.is_empty() => {
+            let told = "says nothing: give `all`, `grants` or `private_hosts`";
+            return Err(Problem::new(Trouble::Invalid, told));
+        }
+        (false, None) => Allow::AsBefore,
+    };
+    let actor = who.actor();
+    let granted = plugins::grant(&site.app, &id, allow, &input.private_hosts, &actor);
+    let record = granted.await.map_err(load_problem)?;
+    Ok(Json(PluginView::new(&site, record).await?))
+}
+
+/// Forgets the version that waits for consent.
+#[utoipa::path(
+    post, path = "/plugins/{id}/decline", tag = "plugins", operation_id = "declinePlugin",
+    params(("id" = String, Path, description = "The plugin")),
+    responses(
+        (status = 200, description = "The plugin", body = PluginView),
+        (status = 409, description = "No version waits"),
+    ),
+)]
+async fn decline(
+    who: Needs<Operator>,
+    State(site): State<Arc<Site>>,
+    Target(id): Target<String>,
+) -> Result<Json<PluginView>, Problem> {
+    let record = plugins::decline(&site.app, &id, &who.actor()).await.map_err(load_problem)?;
+    Ok(Json(PluginView::new(&site, record).await?))
+}
+
+/// Puts an earlier version back into service, with the configuration that it had.
+#[utoipa::path(
+    post, path = "/plugins/{id}/rollback", tag = "plugins", operation_id = "rollBackPlugin",
+    params(("id" = String, Path, description = "The plugin")),
+    request_body = RollBackInput,
+    responses(
+        (status = 200, description = "The plugin", body = PluginView),
+        (status = 409, description = "There is no such earlier version"),
+        (status = 422, description = "The version that serves cannot leave what it keeps as the earlier one expects it; nothing was changed"),
+    ),
+)]
+async fn roll_back(
+    who: Needs<Operator>,
+    State(site): State<Arc<Site>>,
+    Target(id): Target<String>,
+    Input(input): Input<RollBackInput>,
+) -> Result<Json<PluginView>, Problem> {
+    let to = input.version.as_deref();
+    let record = plugins::roll_back(&site.app, &id, to, &who.actor()).await.map_err(load_problem)?;
+    Ok(Json(PluginView::new(&site, record).await?))
+}
+
+/// The versions of a plugin that are kept: one that waits first, then the one that serves, then earlier ones.
+#[utoipa::path(
+    get, path = "/plugins/{id}/versions", tag = "plugins", operation_id = "listPluginVersions",
+    params(("id" = String, Path, description = "The plugin")),
+    responses((status = 200, description = "The versions", body = Page<PluginVersion>)),
+)]
+async fn versions(
+    _: Needs<Observer>,
+    State(site): State<Arc<Site>>,
+    Target(id): Target<String>,
+) -> Result<Json<Page<PluginVersion>>, Problem> {
+    find(&site, &id).await?;
+    // So few are kept that they are one page.
+    Ok(Json(Page { items: site.store.plugin_versions(&id).await?, next_cursor: None }))
 }
 
 /// Puts a plugin into service, and ends a quarantine.
@@ -231,7 +426,7 @@ async fn find(site: &Site, id: &str) -> Result<PluginRecord, Problem> {
 }
 
 async fn view(site: &Site, id: &str) -> Result<Json<PluginView>, Problem> {
-    Ok(Json(PluginView::new(find(site, id).await?, site.host.status(id))))
+    Ok(Json(PluginView::new(site, find(site, id).await?).await?))
 }
 
 fn subject(id: &str) -> String {
@@ -257,6 +452,14 @@ fn load_problem(error: anyhow::Error) -> Problem {
     };
     let error = match error.downcast::<PackageError>() {
         Ok(error) => return error.into(),
+        Err(error) => error,
+    };
+    let error = match error.downcast::<Refused>() {
+        Ok(refused) => return Problem::new(Trouble::Conflict, refused.to_string()),
+        Err(error) => error,
+    };
+    let error = match error.downcast::<PluginError>() {
+        Ok(error) => return Problem::new(Trouble::Invalid, error.to_string()),
         Err(error) => error,
     };
     match error.downcast::<LoadError>() {

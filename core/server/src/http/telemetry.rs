@@ -3,22 +3,23 @@
 //! Counters that this process keeps are registered once. What the store and the plugins know is asked when somebody
 //! looks, so that nothing has to be kept in step.
 
-use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use axum::extract::State;
 use axum::http::header::CONTENT_TYPE;
 use axum::http::{Method, StatusCode};
 use axum::response::IntoResponse;
-use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::encoding::text::{encode_eof, encode_registry};
+use prometheus_client::encoding::{EncodeLabelSet, EncodeMetric, MetricEncoder, NoLabelSet};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::metrics::{MetricType, TypedMetric};
 use prometheus_client::registry::{Registry, Unit};
-use regard_host::PluginStats;
+use regard_host::stats::{CallStats, LATENCY_US, PluginStats};
 use regard_model::OutboxState;
 
 use super::Site;
@@ -60,9 +61,37 @@ struct PluginLabels {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct CallLabels {
+    plugin: String,
+    call: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct FaultLabels {
     plugin: String,
+    call: &'static str,
     fault: &'static str,
+}
+
+/// The latency of one of a plugin's functions, which the host has counted already.
+#[derive(Debug, Default)]
+struct Latency(OnceLock<CallStats>);
+
+impl TypedMetric for Latency {
+    const TYPE: MetricType = MetricType::Histogram;
+}
+
+impl EncodeMetric for Latency {
+    fn encode(&self, mut encoder: MetricEncoder<'_>) -> Result<(), std::fmt::Error> {
+        let Some(stats) = self.0.get() else { return Ok(()) };
+        let bounds = LATENCY_US.iter().map(|&us| us as f64 / 1e6).chain([f64::MAX]);
+        let buckets: Vec<(f64, u64)> = bounds.zip(stats.latency).collect();
+        encoder.encode_histogram::<NoLabelSet>(stats.elapsed.as_secs_f64(), stats.calls, &buckets, None)
+    }
+
+    fn metric_type(&self) -> MetricType {
+        Self::TYPE
+    }
 }
 
 /// The measurements of this process.
@@ -142,23 +171,39 @@ fn asked(outbox: &[(OutboxState, u64)], plugins: &[PluginStats]) -> Registry {
             .get_or_create(&StateLabels { state: state.as_str() })
             .set(i64::try_from(count).unwrap_or(i64::MAX));
     }
-    let calls: Family<PluginLabels, Counter> = Family::default();
-    let seconds: Family<PluginLabels, Counter<f64, AtomicU64>> = Family::default();
+    let latency: Family<CallLabels, Latency> = Family::default();
+    let computed: Family<CallLabels, Counter<f64, AtomicU64>> = Family::default();
     let memory: Family<PluginLabels, Gauge> = Family::default();
     let faults: Family<FaultLabels, Counter> = Family::default();
     for stats in plugins {
-        let labels = PluginLabels { plugin: stats.plugin.clone() };
-        calls.get_or_create(&labels).inc_by(stats.calls);
-        seconds.get_or_create(&labels).inc_by(stats.elapsed.as_secs_f64());
-        memory.get_or_create(&labels).set(i64::try_from(stats.memory_peak_bytes).unwrap_or(i64::MAX));
-        for (fault, count) in &stats.faults {
-            let labels = FaultLabels { plugin: stats.plugin.clone(), fault: fault.as_str() };
-            faults.get_or_create(&labels).inc_by(*count);
+        let plugin = &stats.plugin;
+        memory
+            .get_or_create(&PluginLabels { plugin: plugin.clone() })
+            .set(i64::try_from(stats.memory_peak_bytes).unwrap_or(i64::MAX));
+        for one in &stats.calls {
+            let labels = CallLabels { plugin: plugin.clone(), call: one.call };
+            computed.get_or_create(&labels).inc_by(one.computed.as_secs_f64());
+            for (fault, count) in &one.faults {
+                let labels = FaultLabels { plugin: plugin.clone(), call: one.call, fault: fault.as_str() };
+                faults.get_or_create(&labels).inc_by(*count);
+            }
+            // Set once: each scrape has a registry of its own.
+            let _ = latency.get_or_create(&labels).0.set(one.clone());
         }
     }
     registry.register("outbox_entries", "Messages in the outbox, by state", entries);
-    registry.register("plugin_calls", "Calls of a plugin, failed ones included", calls);
-    registry.register_with_unit("plugin_call", "Time spent in a plugin's calls", Unit::Seconds, seconds);
+    registry.register_with_unit(
+        "plugin_call_duration",
+        "Time that a plugin's calls took, failed ones included",
+        Unit::Seconds,
+        latency,
+    );
+    registry.register_with_unit(
+        "plugin_call_computed",
+        "Time that a plugin itself computed, without what it waited for",
+        Unit::Seconds,
+        computed,
+    );
     registry.register_with_unit("plugin_memory_peak", "Most memory of one instance", Unit::Bytes, memory);
     registry.register("plugin_faults", "Failed calls of a plugin, by kind of failure", faults);
     registry
@@ -187,9 +232,14 @@ mod tests {
         telemetry.received(2, 1, 0);
         let stats = PluginStats {
             plugin: "kpi-clv".into(),
-            calls: 3,
-            faults: vec![(Fault::Trap, 1)],
-            elapsed: Duration::from_millis(1500),
+            calls: vec![CallStats {
+                call: "finish",
+                calls: 3,
+                faults: vec![(Fault::Trap, 1)],
+                elapsed: Duration::from_millis(1500),
+                computed: Duration::from_millis(500),
+                latency: [0, 2, 0, 0, 0, 0, 0, 1, 0, 0],
+            }],
             memory_peak_bytes: 4096,
         };
         let text = telemetry.encode(&[(OutboxState::Dead, 4)], &[stats]).expect("encodes");
@@ -198,9 +248,12 @@ mod tests {
             r#"regard_http_request_duration_seconds_count{method="GET",route="/healthz"} 1"#,
             r#"regard_interactions_total{outcome="accepted"} 2"#,
             r#"regard_outbox_entries{state="dead"} 4"#,
-            r#"regard_plugin_calls_total{plugin="kpi-clv"} 3"#,
-            r#"regard_plugin_call_seconds_total{plugin="kpi-clv"} 1.5"#,
-            r#"regard_plugin_faults_total{plugin="kpi-clv",fault="trap"} 1"#,
+            r#"regard_plugin_call_duration_seconds_count{plugin="kpi-clv",call="finish"} 3"#,
+            r#"regard_plugin_call_duration_seconds_sum{plugin="kpi-clv",call="finish"} 1.5"#,
+            r#"regard_plugin_call_duration_seconds_bucket{le="0.0001",plugin="kpi-clv",call="finish"} 2"#,
+            r#"regard_plugin_call_duration_seconds_bucket{le="+Inf",plugin="kpi-clv",call="finish"} 3"#,
+            r#"regard_plugin_call_computed_seconds_total{plugin="kpi-clv",call="finish"} 0.5"#,
+            r#"regard_plugin_faults_total{plugin="kpi-clv",call="finish",fault="trap"} 1"#,
         ] {
             assert!(text.lines().any(|found| found == line), "{line} is missing in\n{text}");
         }

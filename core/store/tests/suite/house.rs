@@ -1,3 +1,4 @@
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
@@ -5,8 +6,8 @@ use regard_engine::StoreError;
 use regard_engine::ports::{Channels, Effects, Feed, Progress, Reads, Stream};
 use regard_model::channel::NewChannel;
 use regard_model::outbox::NewMessage;
-use regard_model::{Attributes, OutboxState, PluginRecord, ScriptRecord, Timestamp};
-use regard_store::{ANSWER_KEPT_MS, ChannelChange, SecretOwner};
+use regard_model::{Attributes, OutboxState, PluginRecord, PluginVersion, ScriptRecord, Timestamp};
+use regard_store::{ANSWER_KEPT_MS, ChannelChange, EARLIER_VERSIONS_MAX, SecretOwner};
 use serde_json::{Value, json};
 
 use crate::bed::{Bed, NASTY, START_MS, accept, channel, customer, order, shop};
@@ -64,6 +65,7 @@ pub async fn keeps_plugins_and_scripts(bed: Bed) -> Result<()> {
         config: json!({ NASTY: NASTY }),
         enabled: false,
         fault: None,
+        waiting: None,
         installed_at: Timestamp::from_millis(START_MS),
     };
     store.put_plugin(&plugin).await?;
@@ -106,6 +108,117 @@ pub async fn keeps_plugins_and_scripts(bed: Bed) -> Result<()> {
     store.put_script(&script).await?;
     assert_eq!(store.find_script("win-back").await?.as_ref(), Some(&script));
     assert_eq!(store.list_scripts().await?, vec![script]);
+    Ok(())
+}
+
+/// A version of `hook-x` with one file, whose digest is `digit` many times.
+fn version(digit: &str, version: &str) -> (PluginVersion, BTreeMap<String, Vec<u8>>) {
+    let version = PluginVersion {
+        plugin: "hook-x".into(),
+        version: version.into(),
+        digest: digit.repeat(64),
+        manifest: NASTY.into(),
+        config: json!({ "of": version }),
+        installed_at: Timestamp::from_millis(START_MS),
+        served_at: None,
+    };
+    (version, [("handler.luau".to_owned(), digit.as_bytes().to_vec())].into())
+}
+
+fn serving(version: &PluginVersion) -> PluginRecord {
+    PluginRecord {
+        id: version.plugin.clone(),
+        version: version.version.clone(),
+        runtime: "luau".into(),
+        capabilities: vec!["hook".into()],
+        digest: version.digest.clone(),
+        manifest: version.manifest.clone(),
+        grants: json!({}),
+        config: version.config.clone(),
+        enabled: true,
+        fault: None,
+        waiting: None,
+        installed_at: version.installed_at,
+    }
+}
+
+pub async fn switches_versions_with_what_they_keep(bed: Bed) -> Result<()> {
+    let store = bed.open().await?;
+    let at = |minutes: i64| Timestamp::from_millis(START_MS + minutes * 60_000);
+    let keeps = |version: &PluginVersion, value: &[u8]| Effects {
+        origin: "hook-x".into(),
+        digest: Some(version.digest.clone()),
+        kept: vec![("shape".into(), Some(value.to_vec()))],
+        ..Effects::default()
+    };
+    let ((one, files), (two, more)) = (version("1", "0.1.0"), version("2", "0.2.0"));
+    store.put_plugin_version(&one, &files, false).await?;
+    store.switch_plugin(&serving(&one), None, Effects::default(), at(1)).await?;
+    store.commit(None, keeps(&one, b"old")).await?;
+
+    store.put_plugin_version(&two, &more, true).await?;
+    let waiting = store.find_plugin("hook-x").await?.context("there")?;
+    assert_eq!((waiting.version.as_str(), waiting.waiting.as_ref()), ("0.1.0", Some(&two.digest)));
+    let stale = store.switch_plugin(&serving(&two), Some(&two.digest), Effects::default(), at(2)).await;
+    assert!(matches!(stale, Err(StoreError::Conflict(_))), "another version serves: {stale:?}");
+    store.switch_plugin(&serving(&two), Some(&one.digest), keeps(&one, b"new"), at(3)).await?;
+    let now = store.find_plugin("hook-x").await?.context("there")?;
+    assert_eq!((now.version.as_str(), now.waiting), ("0.2.0", None));
+    assert_eq!(store.kept("hook-x", "shape").await?.as_deref(), Some(&b"new"[..]));
+    let late = store.commit(None, keeps(&one, b"old")).await;
+    assert!(matches!(late, Err(StoreError::Conflict(_))), "a version that is gone keeps nothing: {late:?}");
+    store.commit(None, keeps(&two, b"newer")).await?;
+
+    let versions = store.plugin_versions("hook-x").await?;
+    let named: Vec<_> = versions.iter().map(|one| (one.version.as_str(), one.served_at)).collect();
+    assert_eq!(named, [("0.2.0", Some(at(3))), ("0.1.0", Some(at(1)))]);
+    assert_eq!(store.plugin_files(&one.digest).await?, files, "there to roll back to");
+
+    let (three, most) = version("3", "0.3.0");
+    store.put_plugin_version(&three, &most, true).await?;
+    assert!(store.decline_plugin_version("hook-x").await?);
+    assert!(!store.decline_plugin_version("hook-x").await?);
+    assert_eq!(store.plugin_versions("hook-x").await?.len(), 2);
+    assert!(store.plugin_files(&three.digest).await?.is_empty(), "declined and forgotten");
+
+    for number in 0..=EARLIER_VERSIONS_MAX {
+        let digit = char::from(b'a' + u8::try_from(number)?).to_string();
+        let (next, code) = version(&digit, &format!("1.{number}.0"));
+        let from = store.find_plugin("hook-x").await?.context("there")?.digest;
+        store.put_plugin_version(&next, &code, false).await?;
+        store.switch_plugin(&serving(&next), Some(&from), Effects::default(), at(10 + number as i64)).await?;
+    }
+    let versions = store.plugin_versions("hook-x").await?;
+    assert_eq!(versions.len(), EARLIER_VERSIONS_MAX + 1);
+    assert!(store.plugin_files(&one.digest).await?.is_empty(), "the oldest are forgotten with their code");
+    assert!(store.remove_plugin("hook-x").await?);
+    assert!(store.plugin_versions("hook-x").await?.is_empty());
+    Ok(())
+}
+
+pub async fn counts_and_lists_what_plugins_keep(bed: Bed) -> Result<()> {
+    let store = bed.open().await?;
+    let keep = async |plugin: &str, kept: &[(&str, Option<&[u8]>)]| {
+        let kept = kept.iter().map(|(key, value)| ((*key).to_owned(), value.map(<[u8]>::to_vec))).collect();
+        store.commit(None, Effects { origin: plugin.into(), kept, ..Effects::default() }).await
+    };
+    keep(
+        "hook-x",
+        &[("a/2", Some(b"12345")), ("a/1", Some(b"")), ("b", Some(b"1")), ("a/\u{e9}", Some(b"1"))],
+    )
+    .await?;
+    keep("hook-y", &[("a/3", Some(b"other"))]).await?;
+    assert_eq!(store.kept_bytes("hook-x").await?, 3 + 5 + 3 + 1 + 1 + 4 + 1);
+    let keys = async |prefix: &str, after: Option<&str>, limit| {
+        store.kept_keys("hook-x", prefix, after, limit).await
+    };
+    assert_eq!(keys("a/", None, 10).await?, ["a/1", "a/2", "a/\u{e9}"]);
+    assert_eq!(keys("a/", Some("a/1"), 1).await?, ["a/2"]);
+    assert_eq!(keys("", None, 10).await?, ["a/1", "a/2", "a/\u{e9}", "b"]);
+    assert!(keys("c", None, 10).await?.is_empty() && keys("%", None, 10).await?.is_empty());
+    keep("hook-x", &[("a/2", Some(b"1")), ("b", None), ("none", None)]).await?;
+    assert_eq!(store.kept_bytes("hook-x").await?, 3 + 1 + 3 + 4 + 1);
+    assert_eq!(store.kept_bytes("none").await?, 0);
     Ok(())
 }
 

@@ -9,8 +9,9 @@ use regard_engine::columns::Batch;
 use regard_model::Timestamp;
 
 use super::columns::{self, Trouble};
-use super::machine::{Machine, failure};
-use super::{Code, values};
+use super::machine::failure;
+use super::pool::{Kept, Pool};
+use super::values;
 use crate::call::CallContext;
 use crate::executor::Executor;
 use crate::limits::LimitHit;
@@ -21,33 +22,31 @@ use crate::ticker::Ticker;
 pub(super) struct LuauAccumulator {
     open: Option<Open>,
     executor: Arc<Executor>,
-    ticker: Arc<Ticker>,
+    pool: Arc<Pool>,
 }
 
 /// The machine, the accumulator in it, and the call that is charged.
 pub(super) struct Open {
-    machine: Machine,
+    kept: Kept,
     object: LuaValue,
     call: CallContext,
 }
 
-impl LuauAccumulator {
-    /// Makes a machine and opens an accumulator of `metric`; blocks.
-    pub(super) fn open(
-        code: &Arc<Code>,
+impl Open {
+    /// Opens an accumulator of `metric` in a machine of its own; blocks.
+    pub(super) fn new(
+        pool: &Pool,
         call: CallContext,
-        ticker: &Ticker,
         metric: &str,
         parameters: &str,
-    ) -> Result<Open, Failure> {
-        let (machine, call) = Machine::new(code, call, ticker);
-        let machine = machine?;
-        let function = machine.function("kpi", "open");
+    ) -> Result<Self, Failure> {
+        let (kept, call) = pool.take_anew(call)?;
+        let function = kept.machine.function("kpi", "open");
         let function =
             function.ok_or_else(|| Failure::new(Fault::Unsupported, "the handler has no kpi.open"))?;
         let parameters: serde_json::Value =
             serde_json::from_str(parameters).map_err(|why| Failure::new(Fault::Invalid, why.to_string()))?;
-        let (opened, call) = machine.call(call, ticker, &function, |lua| {
+        let (opened, call) = kept.machine.call(call, &pool.ticker, &function, |lua| {
             Ok(vec![metric.into_lua(lua)?, values::to_luau(lua, &parameters)?])
         });
         let object = opened?;
@@ -55,11 +54,23 @@ impl LuauAccumulator {
             let message = format!("kpi.open returns a {}, not an accumulator", object.type_name());
             return Err(Failure::new(Fault::Failed, message));
         }
-        Ok(Open { machine, object, call })
+        Ok(Self { kept, object, call })
     }
+}
 
-    pub(super) fn new(open: Open, executor: Arc<Executor>, ticker: Arc<Ticker>) -> Self {
-        Self { open: Some(open), executor, ticker }
+impl Drop for LuauAccumulator {
+    fn drop(&mut self) {
+        // What broke is not here any more: `method` puts back only what is whole.
+        if let Some(Open { kept, object, .. }) = self.open.take() {
+            drop(object);
+            self.pool.put_back_used(kept);
+        }
+    }
+}
+
+impl LuauAccumulator {
+    pub(super) fn new(open: Open, executor: Arc<Executor>, pool: Arc<Pool>) -> Self {
+        Self { open: Some(open), executor, pool }
     }
 
     /// Calls a method. `arguments` runs here, so that columns are copied into the machine straight from the caller's.
@@ -71,14 +82,10 @@ impl LuauAccumulator {
     ) -> Result<T, Failure> {
         let open = self.open.take().ok_or_else(Failure::broken)?;
         let limits = open.call.limits;
-        let given = arguments(open.machine.lua()).map_err(|why| failure(&why, limits))?;
-        let ticker = self.ticker.clone();
-        let work = move || open.method(&ticker, name, given, convert);
-        let (open, ended) = if Executor::is_here() {
-            tokio::task::block_in_place(work)
-        } else {
-            self.executor.block(work).await?
-        };
+        let given = arguments(open.kept.machine.lua()).map_err(|why| failure(&why, limits))?;
+        let pool = self.pool.clone();
+        let work = move || open.method(&pool.ticker, name, given, convert);
+        let (open, ended) = if Executor::may_block() { work() } else { self.executor.block(work).await? };
         if !ended.as_ref().is_err_and(|failure| failure.fault.breaks_instance()) {
             self.open = Some(open);
         }
@@ -95,7 +102,8 @@ impl Open {
         convert: impl FnOnce(&Self, &LuaValue) -> Result<T, Failure>,
     ) -> (Self, Result<T, Failure>) {
         self.call.begin(name);
-        let (ended, call) = self.machine.call_method(self.call, ticker, &self.object, name, |_| Ok(given));
+        let (ended, call) =
+            self.kept.machine.call_method(self.call, ticker, &self.object, name, |_| Ok(given));
         self.call = call;
         let ended = ended.and_then(|value| convert(&self, &value));
         (self, ended)

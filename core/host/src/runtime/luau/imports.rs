@@ -16,6 +16,9 @@ use crate::call::CallContext;
 use crate::hostcalls::{self, CallError, Stop};
 use crate::limits::LimitHit;
 
+/// Keys in a page when the program does not say.
+const PAGE_DEFAULT: u32 = 100;
+
 /// The table of host functions that the bootstrap takes.
 pub(super) fn native(lua: &Lua, code: Arc<Code>) -> mlua::Result<Table> {
     let native = lua.create_table()?;
@@ -118,6 +121,14 @@ fn config_and_kv(lua: &Lua, native: &Table) -> mlua::Result<()> {
         })?,
     )?;
     native.raw_set(
+        "kv_keys",
+        lua.create_function(|lua, (prefix, after, limit): (String, Option<String>, Option<u32>)| {
+            let limit = limit.unwrap_or(PAGE_DEFAULT);
+            let keys = host(lua, async |call| call.kept_keys(&prefix, after.as_deref(), limit).await)?;
+            answer(lua, keys, |lua, keys| keys.into_lua(lua))
+        })?,
+    )?;
+    native.raw_set(
         "http_send",
         lua.create_function(|lua, request: Table| {
             let request = match forms::request(&request) {
@@ -203,7 +214,9 @@ fn host<T>(
     let ended = with_call(lua, |call| {
         let (deadline, limits) = (call.deadline, call.limits);
         let within = async { tokio::time::timeout_at(deadline.into(), work(call)).await };
-        Handle::current().block_on(within).unwrap_or(Err(Stop::Limit(LimitHit::Wall(limits.call))))
+        // The thread may wait: see `Executor::may_block`. When a task is driven on it, that one has to step aside.
+        let ended = tokio::task::block_in_place(|| Handle::current().block_on(within));
+        ended.unwrap_or(Err(Stop::Limit(LimitHit::Wall(limits.call))))
     })?;
     interrupt::give_back(started);
     match ended {

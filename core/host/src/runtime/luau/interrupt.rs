@@ -22,6 +22,8 @@ struct Watch {
     cpu_until_us: Cell<u64>,
     /// When the whole call ends.
     wall_until_us: Cell<u64>,
+    /// Time spent in host functions so far.
+    given_back: Cell<Duration>,
     /// The bound that the call ran into: from then on everything raises.
     hit: Cell<Option<LimitHit>>,
     limits: Cell<Option<CallLimits>>,
@@ -32,6 +34,7 @@ thread_local! {
         Watch {
             cpu_until_us: Cell::new(u64::MAX),
             wall_until_us: Cell::new(u64::MAX),
+            given_back: Cell::new(Duration::ZERO),
             hit: Cell::new(None),
             limits: Cell::new(None),
         }
@@ -49,10 +52,16 @@ impl Watched {
             watch.cpu_until_us.set(now.saturating_add(micros(limits.cpu)));
             let left = deadline.saturating_duration_since(Instant::now());
             watch.wall_until_us.set(now.saturating_add(micros(left)));
+            watch.given_back.set(Duration::ZERO);
             watch.hit.set(None);
             watch.limits.set(Some(limits));
         });
         Self(())
+    }
+
+    /// How long the program has been waiting for host functions.
+    pub(super) fn waited(&self) -> Duration {
+        WATCH.with(|watch| watch.given_back.get())
     }
 
     /// The bound that the call ran into, if it did.
@@ -83,9 +92,10 @@ pub(super) fn stop(hit: LimitHit) {
 /// The time since `started` was spent by the host and does not count as computing.
 pub(super) fn give_back(started: Instant) {
     WATCH.with(|watch| {
+        let spent = started.elapsed();
+        watch.given_back.set(watch.given_back.get() + spent);
         if watch.hit.get().is_none() {
-            let spent = micros(started.elapsed());
-            watch.cpu_until_us.set(watch.cpu_until_us.get().saturating_add(spent));
+            watch.cpu_until_us.set(watch.cpu_until_us.get().saturating_add(micros(spent)));
         }
     });
     now_us();

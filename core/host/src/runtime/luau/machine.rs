@@ -1,6 +1,7 @@
 //! One sandboxed virtual machine, and one call in it with its bounds.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use mlua::{Error, Function, IntoLua, Lua, LuaOptions, MultiValue, StdLib, Table, Value as LuaValue};
 use regard_engine::Fault;
@@ -34,8 +35,8 @@ pub(super) struct Bare {
 struct Kit {
     /// The unguarded `pcall`, under which everything of the plugin's runs.
     pcall: Function,
-    /// Runs a module.
-    require: Function,
+    /// Runs a module, and those that it requires, as if nothing had run before.
+    start: Function,
     /// Calls a method of an object.
     method: Function,
 }
@@ -66,23 +67,34 @@ impl Bare {
         lua.set_app_data(Slot::default());
         let native = imports::native(&lua, code)?;
         let mark = values::list_mark(&lua)?;
+        // The bootstrap runs once: making machine code of it would take longer than running it.
+        lua.enable_jit(false);
         let kit: Table = lua.load(BOOTSTRAP).set_name("=regard").call((native, mark))?;
-        let (pcall, require, method) =
-            (kit.raw_get("pcall")?, kit.raw_get("require")?, kit.raw_get("method")?);
+        lua.enable_jit(true);
+        let (pcall, start, method) = (kit.raw_get("pcall")?, kit.raw_get("start")?, kit.raw_get("method")?);
         lua.sandbox(true)?;
+        // Without globals of its own a plugin remembers nothing from one start to the next, and a forgotten `local` is
+        // an error at once.
+        lua.globals().set_readonly(true);
         interrupt::install(&lua)?;
-        Ok(Self { lua, kit: Kit { pcall, require, method } })
+        Ok(Self { lua, kit: Kit { pcall, start, method } })
     }
 
-    /// Runs a module and gives what it returns.
-    pub(super) fn require(
+    /// Sets the bound on memory for what comes next.
+    fn bound(&self, limits: CallLimits) -> mlua::Result<()> {
+        let most = usize::try_from(limits.memory_bytes).unwrap_or(usize::MAX);
+        self.lua.set_memory_limit(most).map(drop)
+    }
+
+    /// Runs a module, with nothing of an earlier run left, and gives what it returns.
+    pub(super) fn start(
         &self,
         slot: Slot,
         limits: CallLimits,
         watched: &Watched,
         module: &str,
     ) -> (Result<LuaValue, Failure>, Slot) {
-        self.invoke(slot, limits, watched, &self.kit.require, |lua| Ok(vec![module.into_lua(lua)?]))
+        self.invoke(slot, limits, watched, &self.kit.start, |lua| Ok(vec![module.into_lua(lua)?]))
     }
 
     /// Calls `function` under guard; gives its first result.
@@ -115,21 +127,45 @@ impl Bare {
 }
 
 impl Machine {
-    /// Makes a machine, runs the handler and sets it up, all within the time of `call`, which is given back for use.
+    /// Makes a machine and starts the plugin in it, all within the time of `call`, which is given back for use.
     pub(super) fn new(
+        code: &Arc<Code>,
+        call: CallContext,
+        ticker: &Ticker,
+    ) -> (Result<Self, Failure>, CallContext) {
+        match Bare::new(call.limits, code.clone()) {
+            Ok(bare) => Self::start(bare, code, call, ticker),
+            Err(failure) => (Err(failure), call),
+        }
+    }
+
+    /// Starts the plugin anew in this machine: its modules run again, so nothing of earlier calls is left, but they are
+    /// compiled already.
+    pub(super) fn restart(
+        self,
+        code: &Arc<Code>,
+        call: CallContext,
+        ticker: &Ticker,
+    ) -> (Result<Self, Failure>, CallContext) {
+        let Self { bare, handler } = self;
+        drop(handler);
+        match bare.bound(call.limits) {
+            Ok(()) => Self::start(bare, code, call, ticker),
+            Err(why) => (Err(failure(&why, call.limits)), call),
+        }
+    }
+
+    fn start(
+        bare: Bare,
         code: &Arc<Code>,
         mut call: CallContext,
         ticker: &Ticker,
     ) -> (Result<Self, Failure>, CallContext) {
         let role = std::mem::replace(&mut call.role, Role::Lifecycle);
         let limits = call.limits;
-        let bare = match Bare::new(limits, code.clone()) {
-            Ok(bare) => bare,
-            Err(failure) => return (Err(failure), call),
-        };
         let _running = ticker.run();
         let watched = Watched::begin(limits, call.deadline);
-        let (ended, Slot(kept)) = bare.require(Slot(Some(call)), limits, &watched, &code.entry);
+        let (ended, Slot(kept)) = bare.start(Slot(Some(call)), limits, &watched, &code.entry);
         drop(watched);
         let mut call = match kept {
             Some(call) => call,
@@ -156,6 +192,11 @@ impl Machine {
         (Ok(machine), call)
     }
 
+    /// Bytes that the machine holds, garbage included.
+    pub(super) fn used_bytes(&self) -> usize {
+        self.bare.lua.used_memory()
+    }
+
     /// The machine itself, to make arguments with.
     pub(super) fn lua(&self) -> &Lua {
         &self.bare.lua
@@ -179,11 +220,16 @@ impl Machine {
         function: &Function,
         arguments: impl FnOnce(&Lua) -> mlua::Result<Vec<LuaValue>>,
     ) -> (Result<LuaValue, Failure>, CallContext) {
-        let (limits, scope) = (call.limits, call.scope.clone());
+        let (limits, name) = (call.limits, call.name);
         let _running = ticker.run();
+        let started = Instant::now();
         let watched = Watched::begin(limits, call.deadline);
         let (ended, Slot(kept)) = self.bare.invoke(Slot(Some(call)), limits, &watched, function, arguments);
-        scope.counters.memory(self.bare.lua.used_memory() as u64);
+        if let Some(call) = &kept {
+            let counters = &call.scope.counters;
+            counters.memory(self.bare.lua.used_memory() as u64);
+            counters.computed(name, started.elapsed().saturating_sub(watched.waited()));
+        }
         match kept {
             Some(call) => (ended, call),
             None => unreachable!("only `invoke` takes the call out of its slot, and it puts it back"),

@@ -33,7 +33,7 @@ pub(super) fn read(source: &[u8], limits: CallLimits, ticker: &Ticker) -> Result
     let machine = Bare::new(limits, code)?;
     let _running = ticker.run();
     let watched = Watched::begin(limits, Instant::now() + limits.call);
-    let (returned, _) = machine.require(Slot::default(), limits, &watched, FILE);
+    let (returned, _) = machine.start(Slot::default(), limits, &watched, FILE);
     let mut schema = values::to_json(&returned?).map_err(invalid)?;
     let Value::Object(object) = &mut schema else { return Err(invalid("returns no table".to_owned())) };
     object.entry("type").or_insert_with(|| json!("object"));

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use regard_engine::columns::{Batch, ColumnValues};
 use regard_model::Timestamp;
-use wasmtime::component::{ComponentType, Lower, ResourceAny};
+use wasmtime::component::{ComponentType, Lower, ResourceAny, TypedFunc};
 
 use super::bindings::host::regard::core::types;
 use super::bindings::kpi::KpiExports;
@@ -72,9 +72,14 @@ pub(super) struct WasmAccumulator {
 /// The instance with its one accumulator.
 pub(super) struct Open {
     pub(super) guest: Guest,
-    pub(super) exports: KpiExports,
-    pub(super) accumulator: ResourceAny,
+    exports: KpiExports,
+    accumulator: ResourceAny,
+    update: Update,
 }
+
+/// The accumulator's `update`, looked up and checked once. The generated bindings would have the batch in owned lists;
+/// this takes what the caller has, and only for the time of a call, however long the parameters here claim to live.
+type Update = TypedFunc<(ResourceAny, &'static [u32], u32, BatchRef<'static>), (Result<(), types::Error>,)>;
 
 impl WasmAccumulator {
     pub(super) fn new(open: Open, executor: Arc<Executor>) -> Self {
@@ -160,29 +165,30 @@ impl Session for WasmAccumulator {
 }
 
 impl Open {
+    pub(super) fn new(
+        mut guest: Guest,
+        exports: KpiExports,
+        accumulator: ResourceAny,
+    ) -> wasmtime::Result<Self> {
+        let index = guest.code.update()?;
+        let update = guest.instance.get_typed_func(&mut guest.store, index)?;
+        Ok(Self { guest, exports, accumulator, update })
+    }
+
     async fn update(&mut self, groups: &[u32], group_count: u32, rows: &Batch) -> Result<(), Failure> {
         let columns: Vec<ColumnRef<'_>> = rows.columns.iter().map(column).collect();
         let batch = BatchRef { rows: rows.rows, columns: &columns };
         self.guest.begin("update");
         let (deadline, running) = self.guest.clock();
-        let ended = within(deadline, self.call_update(groups, group_count, batch)).await;
+        let update = self.update;
+        let parameters = (self.accumulator, groups, group_count, batch);
+        let ended = within(deadline, async {
+            let (ended,) = update.call_async(&mut self.guest.store, parameters).await?;
+            Ok(ended)
+        });
+        let ended = ended.await;
         drop(running);
         self.guest.settle_reported(ended)
-    }
-
-    /// The generated bindings would have the batch in owned lists; this hands over what the caller has.
-    async fn call_update(
-        &mut self,
-        groups: &[u32],
-        group_count: u32,
-        batch: BatchRef<'_>,
-    ) -> wasmtime::Result<Result<(), types::Error>> {
-        type Params<'a> = (ResourceAny, &'a [u32], u32, BatchRef<'a>);
-        let Guest { store, instance, code, .. } = &mut self.guest;
-        let update = instance
-            .get_typed_func::<Params<'_>, (Result<(), types::Error>,)>(&mut *store, code.update()?)?;
-        let (ended,) = update.call_async(store, (self.accumulator, groups, group_count, batch)).await?;
-        Ok(ended)
     }
 }
 

@@ -40,6 +40,19 @@ pub(crate) mod lifecycle {
     });
 }
 
+pub(crate) mod migration {
+    wasmtime::component::bindgen!({
+        inline: "
+            package regard:host-migration;
+            world migration-exports { export regard:core/migration@0.1.0; }
+        ",
+        path: ["../../sdk/wit/core"],
+        world: "regard:host-migration/migration-exports",
+        with: { "regard:core/types@0.1.0": crate::runtime::wasm::bindings::host::regard::core::types },
+        exports: { default: async },
+    });
+}
+
 pub(crate) mod kpi {
     wasmtime::component::bindgen!({
         inline: "

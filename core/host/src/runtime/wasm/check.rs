@@ -10,6 +10,8 @@ use crate::package::Package;
 
 /// What every component exports.
 const LIFECYCLE: &str = "regard:core/lifecycle";
+/// What a component may export beside its capabilities.
+pub(super) const MIGRATION: &str = "regard:core/migration";
 
 /// Refuses a component that does not fit its manifest; the message names the line to change.
 pub(super) fn exports_and_imports(
@@ -23,7 +25,8 @@ pub(super) fn exports_and_imports(
     let checked = package.manifest().check_component(package.manifest_file(), &imports, &exports);
     checked.map_err(|fault| package.located(fault))?;
     check_exports(package, &exports)?;
-    imports.iter().try_for_each(|import| check_import(package, import))
+    let migrates = exports.iter().any(|export| unversioned(export) == MIGRATION);
+    imports.iter().try_for_each(|import| check_import(package, import, migrates))
 }
 
 fn check_exports(package: &Package, exports: &[String]) -> Result<(), ManifestError> {
@@ -38,7 +41,9 @@ fn check_exports(package: &Package, exports: &[String]) -> Result<(), ManifestEr
     let known = |export: &&String| {
         let name = unversioned(export);
         let capabilities = [Capability::Connector, Capability::Hook, Capability::Kpi];
-        name == LIFECYCLE || capabilities.iter().any(|capability| capability.interface() == name)
+        name == LIFECYCLE
+            || name == MIGRATION
+            || capabilities.iter().any(|capability| capability.interface() == name)
     };
     match exports.iter().find(|export| !known(export)) {
         None => Ok(()),
@@ -51,14 +56,15 @@ fn check_exports(package: &Package, exports: &[String]) -> Result<(), ManifestEr
 }
 
 /// An evaluator has no clock and no customers, whatever its manifest asks for.
-fn check_import(package: &Package, import: &str) -> Result<(), ManifestError> {
+fn check_import(package: &Package, import: &str, migrates: bool) -> Result<(), ManifestError> {
     let name = unversioned(import);
     let known = |interface: &Interface| name.strip_prefix("regard:core/") == Some(interface.as_str());
-    let mut roles = package.manifest().capabilities.iter().map(|capability| match capability {
+    let roles = package.manifest().capabilities.iter().map(|capability| match capability {
         Capability::Connector => Role::Connector,
         Capability::Hook => Role::Hook,
         Capability::Kpi => Role::Kpi,
     });
+    let mut roles = roles.chain(migrates.then_some(Role::Migration));
     let there = Interface::ALL.iter().find(|interface| known(interface));
     if there.is_some_and(|interface| roles.any(|role| role.has(*interface))) {
         return Ok(());

@@ -1,7 +1,10 @@
 //! One instance of a component, and one call of it with its bounds.
 
+use std::future::poll_fn;
+use std::pin::pin;
 use std::sync::Arc;
-use std::time::Instant;
+use std::task::Poll;
+use std::time::{Duration, Instant};
 
 use regard_engine::Fault;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -13,6 +16,8 @@ use super::bindings::hook::{HookExports, HookExportsIndices};
 use super::bindings::host::regard::core::types;
 use super::bindings::kpi::{KpiExports, KpiExportsIndices};
 use super::bindings::lifecycle::LifecycleExportsIndices;
+use super::bindings::migration::{MigrationExports, MigrationExportsIndices};
+use super::check::MIGRATION;
 use super::convert;
 use super::engine::{
     MEMORIES_PER_INSTANCE_MAX, MODULES_PER_INSTANCE_MAX, TABLE_ELEMENTS_MAX, TABLES_PER_INSTANCE_MAX,
@@ -24,6 +29,8 @@ use crate::manifest::{Capability, Manifest};
 use crate::runtime::Failure;
 use crate::ticker::{TICK, Ticker};
 
+/// Instances that idle ones leave to others.
+const INSTANCES_FREE_MIN: usize = 16;
 /// The interface whose `update` is called past the generated bindings.
 const EVALUATOR: &str = "regard:kpi/evaluator@0.1.0";
 /// That function.
@@ -36,6 +43,7 @@ pub(super) struct Code {
     connector: Option<ConnectorExportsIndices>,
     hook: Option<HookExportsIndices>,
     kpi: Option<KpiExportsIndices>,
+    migration: Option<MigrationExportsIndices>,
     update: Option<ComponentExportIndex>,
     ticker: Arc<Ticker>,
     instances: Arc<Semaphore>,
@@ -73,7 +81,13 @@ impl Code {
             let evaluator = component.get_export_index(None, EVALUATOR)?;
             component.get_export_index(Some(&evaluator), UPDATE)
         });
+        let migrates = pre
+            .component()
+            .component_type()
+            .exports(pre.engine())
+            .any(|(name, _)| name.split_once('@').is_some_and(|(interface, _)| interface == MIGRATION));
         Ok(Self {
+            migration: migrates.then(|| MigrationExportsIndices::new(&pre)).transpose()?,
             lifecycle: LifecycleExportsIndices::new(&pre)?,
             connector: can(Capability::Connector).map(|()| ConnectorExportsIndices::new(&pre)).transpose()?,
             hook: can(Capability::Hook).map(|()| HookExportsIndices::new(&pre)).transpose()?,
@@ -83,6 +97,16 @@ impl Code {
             ticker,
             instances,
         })
+    }
+
+    /// Whether so few instances may still be made that none should lie idle.
+    pub(super) fn instances_are_scarce(&self) -> bool {
+        self.instances.available_permits() < INSTANCES_FREE_MIN
+    }
+
+    /// Whether the component brings what it keeps from version to version.
+    pub(super) fn migrates(&self) -> bool {
+        self.migration.is_some()
     }
 
     /// The index of the accumulator's `update`.
@@ -115,7 +139,8 @@ impl Guest {
         let running = code.ticker.run();
         let deadline = store.data().call.deadline;
         let built = within(deadline, code.pre.instantiate_async(&mut store)).await;
-        let instance = match built {
+        store.data().call.scope.counters.computed(name, built.computed);
+        let instance = match built.result {
             Ok(instance) => instance,
             Err(why) => return Err(classify(&why, store.data())),
         };
@@ -149,10 +174,24 @@ impl Guest {
         indices.load(&mut self.store, &self.instance).map_err(|why| classify(&why, self.store.data()))
     }
 
+    /// The functions between two versions.
+    pub(super) fn migration(&mut self) -> Result<MigrationExports, Failure> {
+        let indices = self.code.migration.as_ref().ok_or_else(not_exported)?;
+        indices.load(&mut self.store, &self.instance).map_err(|why| classify(&why, self.store.data()))
+    }
+
     /// The evaluator's functions.
     pub(super) fn kpi(&mut self) -> Result<KpiExports, Failure> {
         let indices = self.code.kpi.as_ref().ok_or_else(not_exported)?;
         indices.load(&mut self.store, &self.instance).map_err(|why| classify(&why, self.store.data()))
+    }
+
+    /// Takes the instance over for a call of its own.
+    pub(super) fn adopt(&mut self, call: CallContext) {
+        let state = self.store.data_mut();
+        state.call = call;
+        state.arm();
+        self.store.set_epoch_deadline(1);
     }
 
     /// Begins another call on this instance.
@@ -169,31 +208,49 @@ impl Guest {
     }
 
     /// What a call's end means. The memory that the instance has by now is counted.
-    pub(super) fn settle<T>(&self, ended: wasmtime::Result<T>) -> Result<T, Failure> {
+    pub(super) fn settle<T>(&self, ended: Ended<T>) -> Result<T, Failure> {
         let state = self.store.data();
-        state.call.scope.counters.memory(state.memory_bytes);
-        ended.map_err(|why| classify(&why, state))
+        let counters = &state.call.scope.counters;
+        counters.memory(state.memory_bytes);
+        counters.computed(state.call.name, ended.computed);
+        ended.result.map_err(|why| classify(&why, state))
     }
 
     /// The same for a function of the contract that reports errors.
-    pub(super) fn settle_reported<T>(
-        &self,
-        ended: wasmtime::Result<Result<T, types::Error>>,
-    ) -> Result<T, Failure> {
+    pub(super) fn settle_reported<T>(&self, ended: Ended<Result<T, types::Error>>) -> Result<T, Failure> {
         self.settle(ended)?.map_err(convert::failure)
     }
 }
 
-/// Waits for `work` until `deadline`. A guest that computes gives way at every tick, so that this notices.
+/// How a call of a guest ended, and how long the guest computed.
+pub(super) struct Ended<T> {
+    result: wasmtime::Result<T>,
+    computed: Duration,
+}
+
+/// Waits for `work` until `deadline`. A guest that computes gives way at every tick, so that this notices. Most calls
+/// end before they give way once, and need no timer.
 pub(super) async fn within<T>(
     deadline: Instant,
     work: impl Future<Output = wasmtime::Result<T>>,
-) -> wasmtime::Result<T> {
-    let started = Instant::now();
-    match tokio::time::timeout_at(deadline.into(), work).await {
-        Ok(ended) => ended,
-        Err(_) => Err(wasmtime::Error::new(LimitHit::Wall(deadline.saturating_duration_since(started)))),
-    }
+) -> Ended<T> {
+    let mut work = pin!(work);
+    let mut computed = Duration::ZERO;
+    let mut timed = pin!(poll_fn(|context| {
+        let started = Instant::now();
+        let polled = work.as_mut().poll(context);
+        computed += started.elapsed();
+        polled
+    }));
+    let at_once = poll_fn(|context| Poll::Ready(timed.as_mut().poll(context))).await;
+    let result = match at_once {
+        Poll::Ready(result) => result,
+        Poll::Pending => match tokio::time::timeout_at(deadline.into(), timed).await {
+            Ok(result) => result,
+            Err(_) => Err(wasmtime::Error::new(LimitHit::Wall(Duration::ZERO))),
+        },
+    };
+    Ended { result, computed }
 }
 
 fn not_exported() -> Failure {

@@ -80,6 +80,15 @@ impl kv::Host for State {
     async fn delete(&mut self, key: String) -> wasmtime::Result<Result<(), types::Error>> {
         reported(self.call.keep(&key, None).await)
     }
+
+    async fn keys(
+        &mut self,
+        prefix: String,
+        after: Option<String>,
+        limit: u32,
+    ) -> wasmtime::Result<Result<Vec<String>, types::Error>> {
+        reported(self.call.kept_keys(&prefix, after.as_deref(), limit).await)
+    }
 }
 
 impl http::Host for State {

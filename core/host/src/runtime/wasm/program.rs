@@ -1,8 +1,10 @@
-//! What the registry calls: each call gets an instance of its own, which is dropped after it.
+//! What the registry calls: each call gets an instance of its own, which is dropped after it, unless the manifest asks
+//! for one that serves several calls.
 
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use regard_engine::Fault;
 use regard_engine::ports::{
     Effects, Event, Features, Handed, Outbound, Outcome, Polled, Webhook, WebhookReply,
 };
@@ -11,6 +13,7 @@ use regard_model::{Channel, Metric};
 use super::accumulator::{Open, WasmAccumulator};
 use super::convert;
 use super::guest::{Code, Guest, within};
+use super::idle::Idle;
 use crate::call::CallContext;
 use crate::executor::Executor;
 use crate::runtime::{Failure, Program, Session};
@@ -18,27 +21,30 @@ use crate::runtime::{Failure, Program, Session};
 /// A loaded component.
 pub(crate) struct WasmProgram {
     code: Arc<Code>,
+    idle: Arc<Idle>,
     executor: Arc<Executor>,
 }
 
 impl WasmProgram {
     pub(super) fn new(code: Arc<Code>, executor: Arc<Executor>) -> Self {
-        Self { code, executor }
+        Self { code, idle: Arc::default(), executor }
     }
 }
 
-/// Calls an exported function in a new instance on a plugin thread; gives its answer and the call's effects.
+/// Calls an exported function in an instance on a plugin thread; gives its answer and the call's effects. The instance
+/// is out of everybody's reach while it is called, and only one that was left whole is kept.
 macro_rules! fresh {
     ($self:ident, $call:ident, $exports:ident, |$guest:ident, $plugin:ident| $work:expr, $settle:ident) => {{
-        let code = $self.code.clone();
+        let (code, idle) = ($self.code.clone(), $self.idle.clone());
         let run = async move {
-            let mut $guest = Guest::new(code, $call).await?;
+            let (mut $guest, calls) = idle.take(code, $call).await?;
             let $plugin = $guest.$exports()?;
             let (deadline, running) = $guest.clock();
             let ended = within(deadline, $work).await;
             drop(running);
             let answer = $guest.$settle(ended)?;
             let effects = $guest.store.data_mut().call.take_effects();
+            idle.put_back($guest, calls);
             Ok::<_, Failure>((answer, effects))
         };
         $self.executor.run(run).await?
@@ -148,6 +154,34 @@ impl Program for WasmProgram {
         Ok((convert::outcome(outcome), effects))
     }
 
+    fn migrates(&self) -> bool {
+        self.code.migrates()
+    }
+
+    async fn upgrade(&self, call: CallContext, from: &str) -> Result<Effects, Failure> {
+        let from = from.to_owned();
+        let ((), effects) = fresh!(
+            self,
+            call,
+            migration,
+            |guest, plugin| plugin.regard_core_migration().call_upgrade(&mut guest.store, &from),
+            settle_reported
+        )?;
+        Ok(effects)
+    }
+
+    async fn downgrade(&self, call: CallContext, to: &str) -> Result<Effects, Failure> {
+        let to = to.to_owned();
+        let ((), effects) = fresh!(
+            self,
+            call,
+            migration,
+            |guest, plugin| plugin.regard_core_migration().call_downgrade(&mut guest.store, &to),
+            settle_reported
+        )?;
+        Ok(effects)
+    }
+
     async fn open(
         &self,
         call: CallContext,
@@ -165,7 +199,8 @@ impl Program for WasmProgram {
             };
             drop(running);
             let accumulator = guest.settle_reported(ended)?;
-            Ok::<_, Failure>(Open { guest, exports, accumulator })
+            Open::new(guest, exports, accumulator)
+                .map_err(|why| Failure::new(Fault::Unsupported, format!("{why:#}")))
         };
         let open = self.executor.run(run).await??;
         Ok(Box::new(WasmAccumulator::new(open, self.executor.clone())))
