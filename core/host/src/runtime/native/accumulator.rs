@@ -23,28 +23,42 @@ pub(super) struct NativeAccumulator {
     library: Arc<Library>,
 }
 
-/// The library's accumulator, closed when this is dropped, and the call that is charged.
+/// The accumulator, and the call that is charged.
 pub(super) struct Open {
     call: Option<CallContext>,
     accumulator: Handle,
 }
 
-/// What the library gave.
+/// The library's accumulator. Dropping it has the library free it, on one of its own threads.
 struct Handle {
-    at: NonNull<abi::Accumulator>,
+    at: At,
     library: Arc<Library>,
 }
 
-// SAFETY: `regard.h` says that an accumulator is called by one thread at a time, but not always the same one; a handle is
-// not copied and its functions take it by `&mut`.
-unsafe impl Send for Handle {}
+/// What the library gave.
+#[derive(Clone, Copy)]
+struct At(NonNull<abi::Accumulator>);
+
+// SAFETY: `regard.h` says that an accumulator is called by one thread at a time, but not always the same one. Only `Handle`
+// has one, and gives it to a function of the library by `&mut`, or when it is dropped.
+unsafe impl Send for At {}
+
+impl At {
+    /// Hands the accumulator back.
+    fn close(self, close: abi::KpiClose) {
+        // SAFETY: the library made this accumulator and gets it back once, from `Handle`'s end.
+        unsafe { close(self.0.as_ptr()) };
+    }
+}
 
 impl Drop for Handle {
     fn drop(&mut self) {
-        if let Some(close) = self.library.table().kpi_close {
-            // SAFETY: the library made this accumulator and gets it back once.
-            unsafe { close(self.at.as_ptr()) };
-        }
+        let (at, close) = (self.at, self.library.table().kpi_close);
+        self.library.threads.detach("kpi.close", move || {
+            if let Some(close) = close {
+                at.close(close);
+            }
+        });
     }
 }
 
@@ -69,7 +83,7 @@ impl Open {
             unsafe { open(call, Text::new(metric), Text::new(parameters), &raw mut opened) }
         });
         // An accumulator is the host's to close, also when the library then failed.
-        let handle = NonNull::new(opened).map(|at| Handle { at, library: library.clone() });
+        let handle = NonNull::new(opened).map(|at| Handle { at: At(at), library: library.clone() });
         ended?;
         let none = || Failure::new(Fault::Failed, "kpi_open gave no accumulator");
         Ok(Self { call: Some(call), accumulator: handle.ok_or_else(none)? })
@@ -81,10 +95,9 @@ impl Open {
         name: &'static str,
         work: impl FnOnce(&abi::Plugin, *mut abi::Call, *mut abi::Accumulator) -> Option<Status>,
     ) -> Result<Written, Failure> {
-        let mut call = self.call.take().ok_or_else(Failure::broken)?;
-        call.begin(name);
+        let call = self.call.take().ok_or_else(Failure::broken)?;
         let library = &self.accumulator.library;
-        let at = self.accumulator.at.as_ptr();
+        let at = self.accumulator.at.0.as_ptr();
         let mut has = true;
         let (ended, call) = during(call, library.threads.host(), |call| {
             work(library.table(), call, at).unwrap_or_else(|| {
@@ -147,6 +160,9 @@ impl NativeAccumulator {
         name: &'static str,
         work: impl FnOnce(&mut Open) -> Result<Written, Failure> + Send + 'static,
     ) -> Result<Written, Failure> {
+        if let Some(why) = self.library.threads.stuck() {
+            return Err(Failure::new(Fault::OutOfService, why));
+        }
         let mut open = self.open.take().ok_or_else(Failure::broken)?;
         let Some(call) = &mut open.call else { return Err(Failure::broken()) };
         call.begin(name);
@@ -157,21 +173,12 @@ impl NativeAccumulator {
             .run(role, name, (deadline, limits.call), move || {
                 let ended = work(&mut open);
                 let broke = ended.as_ref().is_err_and(|failure| failure.fault.breaks_instance());
-                // Dropped here rather than on the caller's thread: closing is the library's code.
                 ((!broke).then_some(open), ended)
             })
             .await;
         let (open, ended) = ran?;
         self.open = open;
         ended
-    }
-}
-
-impl Drop for NativeAccumulator {
-    fn drop(&mut self) {
-        if let Some(open) = self.open.take() {
-            self.library.threads.detach("kpi.close", move || drop(open));
-        }
     }
 }
 
