@@ -217,7 +217,10 @@ mod tests {
                     capabilities = [\"hook\"]\n";
         std::fs::write(folder.join("plugin.toml"), text).expect("manifest");
         let error = build_plugin(&folder, &BuildOptions::new(&folder), &mut |_| {}).expect_err("refused");
-        assert!(error.to_string().starts_with("hook-x: build refused: a Luau plugin runs as it is"), "{error}");
+        assert!(
+            error.to_string().starts_with("hook-x: build refused: a Luau plugin runs as it is"),
+            "{error}"
+        );
         std::fs::remove_dir_all(folder).expect("clean up");
     }
 }

@@ -9,9 +9,7 @@ use std::mem::offset_of;
 use std::path::Path;
 use std::process::Command;
 
-use regard_abi::{
-    ABI_MAJOR, Batch, Column, ColumnType, ENTRY_SYMBOL, Host, Level, Plugin, Status, Text,
-};
+use regard_abi::{ABI_MAJOR, Batch, Column, ColumnType, ENTRY_SYMBOL, Host, Level, Plugin, Status, Text};
 
 /// Names in C, and what Rust says to them.
 #[derive(Default)]
@@ -78,7 +76,8 @@ fn header_and_crate_agree() {
     let said = rust().0;
     let mut source = "#include <stdio.h>\n#include \"regard.h\"\nint main(void) {\n".to_owned();
     for (name, _) in &said {
-        writeln!(source, "    printf(\"%s=%llu\\n\", \"{name}\", (unsigned long long)({name}));").expect("text");
+        writeln!(source, "    printf(\"%s=%llu\\n\", \"{name}\", (unsigned long long)({name}));")
+            .expect("text");
     }
     source.push_str("    return 0;\n}\n");
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR"));
@@ -114,7 +113,8 @@ fn no_field_is_forgotten() {
             code.push_str(if at == 0 { part } else { part.split_once("*/").expect("a closed comment").1 });
         }
         let fields = code.matches(';').count();
-        let looked_at = rust().0.iter().filter(|(said, _)| said.starts_with(&format!("offsetof({name},"))).count();
+        let looked_at =
+            rust().0.iter().filter(|(said, _)| said.starts_with(&format!("offsetof({name},"))).count();
         assert_eq!(fields, looked_at, "{name}");
     }
     let entry = ENTRY_SYMBOL.strip_suffix(b"\0").expect("a zero byte at the end");

@@ -47,11 +47,11 @@ pub mod hook;
 pub mod host;
 pub mod kpi;
 pub mod lifecycle;
-pub mod rows;
-pub mod state;
 #[cfg(not(target_arch = "wasm32"))]
 #[doc(hidden)]
 pub mod native;
+pub mod rows;
+pub mod state;
 #[cfg(not(target_arch = "wasm32"))]
 pub mod testing;
 

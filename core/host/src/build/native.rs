@@ -65,12 +65,13 @@ pub fn build(
     };
     let bytes = std::fs::read(&library).map_err(|source| BuildError::File { path: library, source })?;
     if !bytes.windows(ENTRY.len()).any(|found| found == ENTRY) {
-        let reason = "the library exports no function regard_plugin_v1; in Rust, `regard_sdk::plugin!` writes it";
+        let reason =
+            "the library exports no function regard_plugin_v1; in Rust, `regard_sdk::plugin!` writes it";
         return Err(BuildError::Component { plugin, reason: reason.to_owned() });
     }
     let path = options.out_dir.join(format!("{plugin}{DLL_SUFFIX}"));
-    let changed = write_if_changed(&path, &bytes)
-        .map_err(|source| BuildError::File { path: path.clone(), source })?;
+    let changed =
+        write_if_changed(&path, &bytes).map_err(|source| BuildError::File { path: path.clone(), source })?;
     Ok(Built {
         digest: hex(&Sha256::digest(&bytes)),
         bytes: bytes.len() as u64,
@@ -199,7 +200,10 @@ mod tests {
     #[test]
     fn what_is_wrong_is_said() {
         let error = built("int x(void) { return y; }").expect_err("no such variable").to_string();
-        assert!(error.starts_with("hook-x: the C compiler failed:\n") && error.contains("src/x.c:1"), "{error}");
+        assert!(
+            error.starts_with("hook-x: the C compiler failed:\n") && error.contains("src/x.c:1"),
+            "{error}"
+        );
         let error = built("int x(void) { return 1; }").expect_err("no plugin").to_string();
         assert!(error.contains("exports no function regard_plugin_v1"), "{error}");
         let empty = tempfile::tempdir().expect("a folder");

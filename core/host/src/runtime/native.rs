@@ -77,7 +77,10 @@ impl Native {
         let library = self.library(package, set_up()).await.map_err(|failure| refuse(failure.message))?;
         check_exports(package, &library)?;
         let program = NativeProgram::new(library);
-        program.configure(set_up()).await.map_err(|failure| refuse(format!("set-up: {}", failure.message)))?;
+        program
+            .configure(set_up())
+            .await
+            .map_err(|failure| refuse(format!("set-up: {}", failure.message)))?;
         Ok(Box::new(program))
     }
 

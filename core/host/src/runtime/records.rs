@@ -67,7 +67,9 @@ pub(crate) fn event(event: &Event) -> Value {
         Event::InteractionAppended(appended) => {
             json!({ "type": "interaction-appended", "interaction": interaction(appended) })
         }
-        Event::CustomerChanged(changed) => json!({ "type": "customer-changed", "customer": customer(changed) }),
+        Event::CustomerChanged(changed) => {
+            json!({ "type": "customer-changed", "customer": customer(changed) })
+        }
         Event::MetricObserved(observed) => sparse(json!({
             "type": "metric-observed",
             "observation": observation(observed),

@@ -185,7 +185,9 @@ fn how_to_allow(package: &Package) -> String {
     match package.manifest().runtime {
         Runtime::Native => {
             let digest = package.digest();
-            format!("\nit runs unprotected; to trust it, write into {FILE}:\n[native]\nallow = [\"{digest}\"]")
+            format!(
+                "\nit runs unprotected; to trust it, write into {FILE}:\n[native]\nallow = [\"{digest}\"]"
+            )
         }
         Runtime::Wasm | Runtime::Luau => String::new(),
     }

@@ -47,7 +47,9 @@ unsafe fn take_column(column: &abi::Column, rows: usize) -> Result<Column, Error
             ColumnData::Dictionary(DictionaryColumn { codes, offsets, data })
         }
         ColumnType(other) => {
-            return Err(Error::unsupported(format!("column `{name}` is of a type {other} that is not known")));
+            return Err(Error::unsupported(format!(
+                "column `{name}` is of a type {other} that is not known"
+            )));
         }
     };
     let validity = match column.validity.is_null() {
@@ -86,10 +88,7 @@ fn missing(what: &str) -> Error {
 }
 
 /// Lends `batch` to `look`. A column that is shorter than the batch is refused here: its pointer would not tell.
-pub(super) fn lend(
-    batch: &Batch,
-    look: impl FnOnce(&abi::Batch) -> Result<(), Error>,
-) -> Result<(), Error> {
+pub(super) fn lend(batch: &Batch, look: impl FnOnce(&abi::Batch) -> Result<(), Error>) -> Result<(), Error> {
     let columns = batch.columns.iter().map(|column| lend_column(column, batch.rows as usize));
     let columns: Vec<_> = columns.collect::<Result<_, _>>()?;
     let column_count = u32::try_from(columns.len()).map_err(|_| Error::failed("too many columns"))?;

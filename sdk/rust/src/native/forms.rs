@@ -383,7 +383,10 @@ pub(super) fn query(filter: &Filter, cursor: Option<&str>, limit: u32) -> Json {
 pub(super) fn interactions(mut value: Json) -> Result<interactions::Page, Error> {
     let items: Vec<Json> = read(value["items"].take())?;
     let next_cursor = read(value["next_cursor"].take())?;
-    Ok(interactions::Page { items: items.into_iter().map(interaction).collect::<Result<_, _>>()?, next_cursor })
+    Ok(interactions::Page {
+        items: items.into_iter().map(interaction).collect::<Result<_, _>>()?,
+        next_cursor,
+    })
 }
 
 pub(super) fn message(message: &Message, parameters: Json) -> Json {

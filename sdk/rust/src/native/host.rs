@@ -119,8 +119,11 @@ pub(super) fn log(level: Level, message: &str, fields: &[(String, String)]) -> b
     let Some(current) = current() else { return false };
     // A line from another thread has no call to be charged to and no place to go.
     if let Ok((host, call)) = current {
-        let fields: Json =
-            fields.iter().map(|(name, value)| (name.clone(), json!(value))).collect::<serde_json::Map<_, _>>().into();
+        let fields: Json = fields
+            .iter()
+            .map(|(name, value)| (name.clone(), json!(value)))
+            .collect::<serde_json::Map<_, _>>()
+            .into();
         let fields = fields.to_string();
         // SAFETY: the pointer is the host's own, `call` a number to it, and the texts outlive the call.
         told(unsafe { (host.log)(call, level, Text::new(message), Text::new(&fields)) });

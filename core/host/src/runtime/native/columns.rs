@@ -76,7 +76,8 @@ pub(super) unsafe fn take(batch: *const abi::Batch, bytes_max: u64) -> Result<Ba
 unsafe fn take_column(column: &abi::Column, rows: usize, left: &mut u64) -> Result<Column, Trouble> {
     // SAFETY: the caller vouches for the name.
     let name = unsafe { column.name.bytes() };
-    let name = std::str::from_utf8(name).map_err(|_| Trouble::Wrong("a name is not UTF-8".to_owned()))?.to_owned();
+    let name =
+        std::str::from_utf8(name).map_err(|_| Trouble::Wrong("a name is not UTF-8".to_owned()))?.to_owned();
     // SAFETY (all that follow): the caller vouches for as many values as rows, and for the texts.
     let values = match column.kind {
         ColumnType::BOOLEAN => ColumnValues::Boolean(unsafe { values(column, rows, &name, left) }?),
@@ -88,7 +89,9 @@ unsafe fn take_column(column: &abi::Column, rows: usize, left: &mut u64) -> Resu
             codes: unsafe { values(column, rows, &name, left) }?,
             entries: unsafe { texts(column, &name, left) }?,
         },
-        ColumnType(other) => return Err(Trouble::Wrong(format!("column `{name}`: there is no type {other}"))),
+        ColumnType(other) => {
+            return Err(Trouble::Wrong(format!("column `{name}`: there is no type {other}")));
+        }
     };
     let validity = match column.validity.is_null() {
         true => None,

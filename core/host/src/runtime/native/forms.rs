@@ -80,7 +80,8 @@ struct Reply {
 /// `{ items, reply }`; without a reply the provider gets 200 and nothing else.
 pub(super) fn received(value: Value) -> Result<(Vec<Handed>, WebhookReply), String> {
     let received: Received = form(value)?;
-    let reply = received.reply.unwrap_or(Reply { status: None, headers: Vec::new(), body_base64: Bytes::default() });
+    let reply =
+        received.reply.unwrap_or(Reply { status: None, headers: Vec::new(), body_base64: Bytes::default() });
     let reply = WebhookReply {
         status: reply.status.unwrap_or(200),
         headers: reply.headers,

@@ -86,8 +86,7 @@ impl Program for NativeProgram {
 
     async fn handle(&self, call: CallContext, events: &[Event]) -> Result<Effects, Failure> {
         let events = events.to_vec();
-        let arguments =
-            move || json!({ "events": events.iter().map(records::event).collect::<Vec<_>>() });
+        let arguments = move || json!({ "events": events.iter().map(records::event).collect::<Vec<_>>() });
         Ok(self.run(call, Function::HookHandle, arguments, |_| Ok(())).await?.1)
     }
 

@@ -8,20 +8,13 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use regard_abi::{ABI_MAJOR, Batch, Call, Host, Level, Status, Text, slice};
 
-use super::current::{self, Running};
 use super::columns;
+use super::current::{self, Running};
 use crate::hostcalls;
 
 /// What every library is given.
-pub(super) static HOST: Host = Host {
-    abi_major: ABI_MAJOR,
-    struct_size: size_of::<Host>() as u32,
-    call,
-    log,
-    write,
-    write_batch,
-    fail,
-};
+pub(super) static HOST: Host =
+    Host { abi_major: ABI_MAJOR, struct_size: size_of::<Host>() as u32, call, log, write, write_batch, fail };
 
 /// Runs `work` with the call of this handle, if it is under way here.
 fn guarded(handle: *mut Call, work: impl FnOnce(&mut Running) -> Status) -> Status {
@@ -30,7 +23,8 @@ fn guarded(handle: *mut Call, work: impl FnOnce(&mut Running) -> Status) -> Stat
     match ended {
         Ok(status) => status.unwrap_or(Status::MISUSED),
         Err(_) => {
-            let broke = |running: &mut Running| running.misuse("the host panicked during the call".to_owned());
+            let broke =
+                |running: &mut Running| running.misuse("the host panicked during the call".to_owned());
             current::with(handle, broke).unwrap_or(Status::MISUSED)
         }
     }

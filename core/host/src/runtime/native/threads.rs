@@ -132,7 +132,9 @@ impl Threads {
             Ok(Err(why)) => Err(Failure::lost(why)),
             Err(_) if has_begun.load(Ordering::Relaxed) => {
                 let mut failure = Failure::from(LimitHit::Wall(limit));
-                failure.message.push_str(" and cannot be stopped; the library takes no calls until it returns");
+                failure
+                    .message
+                    .push_str(" and cannot be stopped; the library takes no calls until it returns");
                 Err(failure)
             }
             Err(_) => {
