@@ -294,7 +294,7 @@ typedef struct regard_plugin {
 #endif
 
 /*
- * The function that a library exports; the host calls it each time it loads the library, before everything else. Keep
+ * The function that a library exports; the host calls it when it loads the library, before everything else. Keep
  * the pointer to the host and return your table, which must stay as it is for ever; NULL when the host is not for you.
  *
  *     static const regard_host *host;

@@ -100,6 +100,23 @@ fn header_and_crate_agree() {
     }
 }
 
+/// The plugin in the README compiles as it stands there.
+#[test]
+fn the_readme_compiles() {
+    let readme = Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md");
+    let text = std::fs::read_to_string(readme).expect("the README");
+    let (_, rest) = text.split_once("```c\n").expect("a block of C");
+    let (block, _) = rest.split_once("```").expect("a closed block");
+    let file = Path::new(env!("CARGO_TARGET_TMPDIR")).join("readme.c");
+    std::fs::write(&file, block).expect("the block");
+    let mut compiler = Command::new("cc");
+    compiler
+        .args(["-std=c11", "-Wall", "-Wextra", "-Wpedantic", "-Werror", "-fsyntax-only", "-I"])
+        .arg(include());
+    let compiled = compiler.arg(&file).output().expect("a C compiler is installed");
+    assert!(compiled.status.success(), "{}", String::from_utf8_lossy(&compiled.stderr));
+}
+
 /// Every field of the header's structs is one that the test above looks at, in both directions.
 #[test]
 fn no_field_is_forgotten() {
