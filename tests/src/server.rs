@@ -38,6 +38,7 @@ pub fn command(data_dir: &Path, arguments: &[&str]) -> Result<Command> {
         "REGARD_SERVER",
         "REGARD_TOKEN",
         "REGARD_LOG",
+        "REGARD_ALLOW_NATIVE",
     ] {
         command.env_remove(name);
     }

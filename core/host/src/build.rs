@@ -1,4 +1,4 @@
-//! Turns a Rust plugin's folder into a WebAssembly component.
+//! Turns a plugin's folder into a WebAssembly component or a native library.
 //!
 //! The way of one build, in reading order:
 //!
@@ -6,6 +6,7 @@
 //! - [`debian`]: its source from the machine's Debian mirror, for machines that rustup cannot serve
 //! - [`cargo`]: compiles the folder into a core module
 //! - [`component`]: makes the module a component and checks what it imports and exports
+//! - [`native`]: the other way, to a shared library, from Rust or C
 //! - [`command`]: programs run with a deadline
 //!
 //! All guests share one target folder, apart from the host's own, so that dependencies and a standard library
@@ -17,6 +18,7 @@ pub mod cargo;
 pub mod command;
 pub mod component;
 pub mod debian;
+pub mod native;
 pub mod wasm_std;
 
 use std::io;
@@ -29,7 +31,7 @@ use crate::manifest::{MANIFEST_FILE, Manifest, ManifestError, Runtime};
 /// Where a build puts things.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BuildOptions {
-    /// The folder that receives `<id>.wasm`.
+    /// The folder that receives `<id>.wasm`, or the library.
     pub out_dir: PathBuf,
     /// Cargo's target folder for all guests; never the host's own.
     pub target_dir: PathBuf,
@@ -61,7 +63,7 @@ pub fn cache_dir() -> PathBuf {
 pub struct Built {
     /// The folder's manifest.
     pub manifest: Manifest,
-    /// The component, `<out_dir>/<id>.wasm`.
+    /// The component, `<out_dir>/<id>.wasm`, or the library.
     pub component: PathBuf,
     /// SHA-256 of the component in lower-case hexadecimal digits.
     pub digest: String,
@@ -100,6 +102,14 @@ pub enum BuildError {
         /// The end of what cargo and the compiler said.
         output: String,
     },
+    /// The C sources do not compile.
+    #[error("{plugin}: the C compiler failed:\n{output}")]
+    C {
+        /// The plugin's id.
+        plugin: String,
+        /// The end of what the compiler said.
+        output: String,
+    },
     /// The compiled module is no plugin.
     #[error("{plugin}: component refused: {reason}")]
     Component {
@@ -118,7 +128,7 @@ pub enum BuildError {
     },
 }
 
-/// Builds the Rust plugin in `folder`, inside a cargo workspace or on its own, and returns its component.
+/// Builds the plugin in `folder`, inside a cargo workspace or on its own, and returns its component or library.
 /// `progress` receives lines for a person.
 pub fn build_plugin(
     folder: &Path,
@@ -128,10 +138,12 @@ pub fn build_plugin(
     let manifest = Manifest::read(folder)?;
     let plugin = manifest.id.clone();
     let refused = |reason: &str| BuildError::Refused { plugin: plugin.clone(), reason: reason.to_owned() };
-    if manifest.runtime != Runtime::Wasm {
-        return Err(refused(
-            "only plugins with runtime = \"wasm\" are compiled; a Luau plugin runs as it is",
-        ));
+    match manifest.runtime {
+        Runtime::Wasm => {}
+        Runtime::Native => return native::build(folder, manifest, options, progress),
+        Runtime::Luau => {
+            return Err(refused("a Luau plugin runs as it is; there is nothing to build"));
+        }
     }
     if !folder.join("Cargo.toml").is_file() {
         return Err(refused("there is no Cargo.toml; build plugins in other languages with their own tools"));
@@ -205,7 +217,10 @@ mod tests {
                     capabilities = [\"hook\"]\n";
         std::fs::write(folder.join("plugin.toml"), text).expect("manifest");
         let error = build_plugin(&folder, &BuildOptions::new(&folder), &mut |_| {}).expect_err("refused");
-        assert!(error.to_string().starts_with("hook-x: build refused: only plugins with runtime"), "{error}");
+        assert!(
+            error.to_string().starts_with("hook-x: build refused: a Luau plugin runs as it is"),
+            "{error}"
+        );
         std::fs::remove_dir_all(folder).expect("clean up");
     }
 }

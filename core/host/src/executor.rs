@@ -50,6 +50,11 @@ impl Executor {
         Ok(Self { handle: runtime.handle().clone(), runtime: Some(runtime) })
     }
 
+    /// The runtime, for those who wait on threads of their own.
+    pub(crate) fn handle(&self) -> &Handle {
+        &self.handle
+    }
+
     /// Whether the current thread is one of the plugins', so that a guest may run right here.
     pub(crate) fn is_here() -> bool {
         IS_PLUGIN_THREAD.get()

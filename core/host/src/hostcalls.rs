@@ -160,7 +160,8 @@ impl CallContext {
         Err(CallError::new(Fault::Denied, format!("{call} {why}")).into())
     }
 
-    fn count(&mut self) -> Result<(), LimitHit> {
+    /// Counts a host call.
+    pub(crate) fn count(&mut self) -> Result<(), LimitHit> {
         self.spent.host_calls += 1;
         if self.spent.host_calls > self.limits.host_calls {
             return Err(LimitHit::HostCalls(self.limits.host_calls));

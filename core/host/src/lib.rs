@@ -2,7 +2,8 @@
 //!
 //! A plugin is somebody else's code. It runs in a sandbox (a WebAssembly component or a Luau program), reaches the
 //! world only through the contract in `sdk/wit`, and is stopped when it takes more time, memory or output than it
-//! may. Whatever it does, the next call, of the same plugin or of another one, works.
+//! may. Whatever it does, the next call, of the same plugin or of another one, works. The exception is a native library
+//! whose digest the operator has allowed: it is trusted like the host itself, and cannot be stopped.
 //!
 //! In the order a reader should meet them:
 //!
@@ -12,14 +13,15 @@
 //! - [`registry`]: [`Host`], which loads plugins and implements the engine's ports
 //! - `call` and `hostcalls`: one call of a plugin, and the host's functions, the same for every runtime
 //! - `http`: outbound HTTP with its checks
-//! - `runtime`: what a runtime has to do; `runtime/wasm` and `runtime/luau` do it
+//! - `runtime`: what a runtime has to do; `runtime/wasm`, `runtime/luau` and `runtime/native` do it
 //! - `executor` and `ticker`: the threads that plugins run on, and the clock that stops them
 //! - `breaker` and [`stats`]: which plugin is taken out of service, and what its calls cost
-//! - [`build`]: from a plugin's sources to its component
+//! - [`build`]: from a plugin's sources to its component or library
 //!
-//! Architecture invariant: only this crate knows wasmtime and mlua, and no guest is ever given WASI. `unsafe` stands in
-//! two modules, each audited and each with its reason: `runtime/wasm/cache.rs` (loading our own compiled code) and
-//! `runtime/luau/interrupt.rs` (stopping a Luau program).
+//! Architecture invariant: only this crate knows wasmtime, mlua and libloading, and no guest is ever given WASI. `unsafe`
+//! stands in six modules, each audited and each with its reason: `runtime/wasm/cache.rs` (loading our own compiled code),
+//! `runtime/luau/interrupt.rs` (stopping a Luau program), and below `runtime/native` `library.rs` and `accumulator.rs`
+//! (calling a library's functions), `table.rs` (being called by it) and `columns.rs` (reading its columns).
 
 mod breaker;
 mod call;

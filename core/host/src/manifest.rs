@@ -25,6 +25,7 @@ pub mod settings;
 pub mod subscribe;
 
 use std::collections::BTreeSet;
+use std::env::consts::DLL_SUFFIX;
 use std::fmt;
 use std::path::{Component, Path, PathBuf};
 
@@ -95,6 +96,8 @@ pub enum Runtime {
     Wasm,
     /// A Luau package.
     Luau,
+    /// A shared library that the operator trusts.
+    Native,
 }
 
 /// A set of functions that a plugin exports, one WIT package each.
@@ -114,6 +117,7 @@ impl fmt::Display for Runtime {
         f.write_str(match self {
             Self::Wasm => "wasm",
             Self::Luau => "luau",
+            Self::Native => "native",
         })
     }
 }
@@ -151,13 +155,15 @@ impl Manifest {
         Ok(manifest)
     }
 
-    /// The file to run, relative to the plugin's folder: `entry`, or `handler.luau` for Luau and
-    /// `<id>.wasm` (what `regard plugin build` writes) for WebAssembly.
+    /// The file to run, relative to the plugin's folder: `entry`, or `handler.luau` for Luau and what
+    /// `regard plugin build` writes for the others: `<id>.wasm` for WebAssembly, `<id>.so`, `<id>.dylib` or `<id>.dll`
+    /// for a native library, whatever this platform has.
     pub fn entry(&self) -> PathBuf {
         match (&self.entry, self.runtime) {
             (Some(entry), _) => entry.clone(),
             (None, Runtime::Luau) => PathBuf::from("handler.luau"),
             (None, Runtime::Wasm) => PathBuf::from(format!("{}.wasm", self.id)),
+            (None, Runtime::Native) => PathBuf::from(format!("{}{DLL_SUFFIX}", self.id)),
         }
     }
 
@@ -286,6 +292,12 @@ mod tests {
     fn luau_runs_its_handler() {
         let manifest = parse(&MINIMAL.replace("wasm", "luau")).expect("luau manifest");
         assert_eq!(manifest.entry(), Path::new("handler.luau"));
+    }
+
+    #[test]
+    fn a_library_is_named_as_the_platform_does() {
+        let manifest = parse(&MINIMAL.replace("wasm", "native")).expect("native manifest");
+        assert_eq!(manifest.entry(), PathBuf::from(format!("kpi-clv{DLL_SUFFIX}")));
     }
 
     #[test]

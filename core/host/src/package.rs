@@ -8,7 +8,8 @@ use sha2::{Digest, Sha256};
 
 use crate::manifest::{MANIFEST_FILE, Manifest, ManifestError, Runtime};
 
-/// Largest component, in bytes: a Rust guest has some hundred kilobytes, one with an embedded interpreter 10 to 20 MB.
+/// Largest component or library, in bytes: a Rust guest has some hundred kilobytes, one with an embedded interpreter 10 to
+/// 20 MB.
 pub const COMPONENT_BYTES_MAX: u64 = 64 << 20;
 /// Most Luau files in a package; more are a program, not a plugin.
 pub const SOURCES_MAX: usize = 256;
@@ -46,14 +47,15 @@ pub enum PackageError {
 }
 
 impl Package {
-    /// Reads a plugin's folder: `plugin.toml`, and the component or all Luau files, those of tests left out.
+    /// Reads a plugin's folder: `plugin.toml`, and the component the library, or all Luau files, those of tests left
+    /// out.
     pub fn from_folder(folder: &Path) -> Result<Self, PackageError> {
         let file = folder.join(MANIFEST_FILE);
         let manifest = Manifest::read(folder)?;
         let text = std::fs::read_to_string(&file).map_err(|why| fault(&file, why))?;
         let mut files = BTreeMap::new();
         match manifest.runtime {
-            Runtime::Wasm => {
+            Runtime::Wasm | Runtime::Native => {
                 let entry = folder.join(manifest.entry());
                 files.insert(slashed(&manifest.entry()), read(&entry, COMPONENT_BYTES_MAX)?);
             }
@@ -72,7 +74,7 @@ impl Package {
         let entry = slashed(&manifest.entry());
         if !files.contains_key(&entry) {
             let problem = match manifest.runtime {
-                Runtime::Wasm => {
+                Runtime::Wasm | Runtime::Native => {
                     "no such file; build the plugin first, or set `entry` in plugin.toml".to_owned()
                 }
                 Runtime::Luau => "no such file; a Luau plugin begins in handler.luau".to_owned(),

@@ -9,7 +9,7 @@ mod gate;
 mod loaded;
 mod ports;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -29,6 +29,7 @@ use crate::limits::OperatorLimits;
 use crate::manifest::{ManifestError, Runtime, Settings};
 use crate::package::Package;
 use crate::runtime::luau::Luau;
+use crate::runtime::native::Native;
 use crate::runtime::wasm::Wasm;
 use crate::runtime::{Failure, Program};
 use crate::stats::{Counters, PluginStats};
@@ -56,6 +57,9 @@ pub struct HostOptions {
     pub threads: usize,
     /// WebAssembly instances that may live at a time; a call that finds none waits for one.
     pub instances_max: u32,
+    /// Digests of packages whose native libraries may be loaded, as [`Package::digest`] has them. A native library can do
+    /// whatever the host can, so by default there are none.
+    pub native_allowed: BTreeSet<String>,
 }
 
 impl HostOptions {
@@ -66,6 +70,7 @@ impl HostOptions {
             limits: OperatorLimits::default(),
             threads: std::thread::available_parallelism().map_or(1, Into::into),
             instances_max: INSTANCES_MAX_DEFAULT,
+            native_allowed: BTreeSet::new(),
         }
     }
 }
@@ -136,6 +141,7 @@ struct Inner {
     gates: Gates,
     wasm: Wasm,
     luau: Luau,
+    native: Native,
     services: Arc<Services>,
     limits: OperatorLimits,
     executor: Arc<Executor>,
@@ -154,6 +160,7 @@ impl Host {
             gates: Gates::default(),
             wasm: Wasm::new(engine, &options, executor.clone(), ticker.clone())?,
             luau: Luau::new(executor.clone(), ticker),
+            native: Native::new(&options.cache_dir, options.native_allowed, executor.clone()),
             services,
             limits: options.limits,
             executor,
@@ -183,7 +190,7 @@ impl Host {
         let id = manifest.id.clone();
         let grants = grants.unwrap_or_else(|| Grants::by_default(&manifest.permissions));
         let settings = match manifest.runtime {
-            Runtime::Wasm => manifest.config.clone(),
+            Runtime::Wasm | Runtime::Native => manifest.config.clone(),
             Runtime::Luau => {
                 let limits = self.0.limits.lowered(&manifest.limits).interactive;
                 self.0.luau.schema(&package, limits).await?
@@ -203,6 +210,7 @@ impl Host {
         let program: Box<dyn Program> = match manifest.runtime {
             Runtime::Wasm => Box::new(self.0.wasm.load(&package).await?),
             Runtime::Luau => self.0.luau.load(&package, &scope).await?,
+            Runtime::Native => self.0.native.load(&package, &scope).await?,
         };
         let loaded = loaded::describe(program, scope, package, grants, settings.effective_schema()).await?;
         self.check_place(&self.0.plugins.read(), &loaded)?;

@@ -1,9 +1,12 @@
 //! What a runtime has to do: turn a package into a [`Program`], and a program's evaluator into a [`Session`].
 //!
-//! The registry knows nothing of WebAssembly or Luau; both runtimes know nothing of grants in a database, of circuit
-//! breakers or of counters.
+//! The registry knows nothing of WebAssembly, Luau or shared libraries; the runtimes know nothing of grants in a database,
+//! of circuit breakers or of counters. `forms` and `records` are the JSON that more than one runtime takes and gives.
 
+pub(crate) mod forms;
 pub(crate) mod luau;
+pub(crate) mod native;
+pub(crate) mod records;
 pub(crate) mod wasm;
 
 use std::time::Duration;
@@ -23,6 +26,10 @@ use crate::limits::LimitHit;
 /// A loaded plugin, ready to be called. Calls are independent of each other.
 #[async_trait]
 pub(crate) trait Program: Send + Sync {
+    /// Why no call can be taken now: an earlier one should have ended and has not. Never, where calls can be stopped.
+    fn stuck(&self) -> Option<String> {
+        None
+    }
     /// What the connector can do.
     async fn features(&self, call: CallContext) -> Result<Features, Failure>;
     /// The metrics that the evaluator computes; not checked yet.

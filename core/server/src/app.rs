@@ -39,7 +39,10 @@ impl App {
             None => format!("cannot open the store in {}", config.data_dir.display()),
         })?);
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-        let options = HostOptions::new(config.data_dir.join("cache"));
+        let options = HostOptions {
+            native_allowed: config.native_allowed.clone(),
+            ..HostOptions::new(config.data_dir.join("cache"))
+        };
         let host = Arc::new(
             Host::new(options, store.clone(), clock.clone()).context("cannot start the plugin host")?,
         );

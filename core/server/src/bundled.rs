@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail};
 use regard_host::Package;
-use regard_host::build::{self, BuildOptions};
+use regard_host::build::{self, BuildOptions, Built};
 use regard_host::manifest::{MANIFEST_FILE, Manifest, Runtime};
 
 use crate::app::App;
@@ -31,17 +31,25 @@ pub fn source_folder(name: &str) -> Result<PathBuf> {
 /// Builds a plugin's folder where it needs it, and reads it. `say` hears what is going on.
 pub fn package(folder: &Path, say: &mut dyn FnMut(&str)) -> Result<Package> {
     let manifest = Manifest::read(folder)?;
-    let is_rust = folder.join("Cargo.toml").is_file();
-    if manifest.runtime != Runtime::Wasm || !is_rust {
+    let is_built = match manifest.runtime {
+        Runtime::Wasm => folder.join("Cargo.toml").is_file(),
+        Runtime::Native => build::native::has_sources(folder),
+        Runtime::Luau => false,
+    };
+    if !is_built {
         return Ok(Package::from_folder(folder)?);
     }
     let options = BuildOptions::new(build::cache_dir().join("components"));
-    let built = build::build_plugin(folder, &options, say)?;
+    packed(folder, &build::build_plugin(folder, &options, say)?)
+}
+
+/// The package of a plugin that was just built from `folder`.
+pub fn packed(folder: &Path, built: &Built) -> Result<Package> {
     let text = std::fs::read_to_string(folder.join(MANIFEST_FILE))
         .with_context(|| format!("cannot read {}", folder.join(MANIFEST_FILE).display()))?;
     let bytes = std::fs::read(&built.component)
         .with_context(|| format!("cannot read {}", built.component.display()))?;
-    let entry = manifest.entry().to_string_lossy().into_owned();
+    let entry = built.manifest.entry().to_string_lossy().into_owned();
     Ok(Package::from_parts(&folder.join(MANIFEST_FILE), text, [(entry, bytes)].into())?)
 }
 

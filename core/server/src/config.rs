@@ -3,16 +3,19 @@
 //! A value comes from the first of these that has it: flag, environment (`REGARD_*`), `regard.toml` in the working folder,
 //! default. The command line reads flags and environment; this module adds the file and the defaults.
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail};
 use serde::Deserialize;
 
 /// The configuration file, looked for in the working folder.
 pub const FILE: &str = "regard.toml";
 /// Where the embedded store lives unless told otherwise.
 const DATA_DIR: &str = "data";
+/// Hexadecimal digits of a SHA-256.
+const DIGEST_DIGITS: usize = 64;
 /// Loopback: who wants to serve a network says so.
 const LISTEN: &str = "127.0.0.1:8420";
 
@@ -25,6 +28,10 @@ pub struct Place {
     /// A PostgreSQL database instead of the embedded store.
     #[arg(long, env = "REGARD_DATABASE_URL", value_name = "URL", hide_env_values = true)]
     pub database_url: Option<String>,
+    /// Digest of a package whose native library may be loaded; may be repeated, or separated by commas. A native library
+    /// runs unprotected.
+    #[arg(long, env = "REGARD_ALLOW_NATIVE", value_name = "DIGEST", value_delimiter = ',')]
+    pub allow_native: Vec<String>,
 }
 
 /// Flags of commands that can go through a running server.
@@ -48,6 +55,16 @@ struct File {
     data_dir: Option<PathBuf>,
     database_url: Option<String>,
     listen: Option<SocketAddr>,
+    #[serde(default)]
+    native: Native,
+}
+
+/// `[native]` of `regard.toml`.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Native {
+    #[serde(default)]
+    allow: Vec<String>,
 }
 
 /// Every value, settled.
@@ -59,12 +76,16 @@ pub struct Config {
     pub database_url: Option<String>,
     /// Where the server listens.
     pub listen: SocketAddr,
+    /// Digests of packages whose native libraries may be loaded.
+    pub native_allowed: BTreeSet<String>,
 }
 
 impl Config {
     /// Settles every value.
     pub fn settle(place: &Place, listen: Option<SocketAddr>) -> Result<Self> {
         let file = read(Path::new(FILE))?;
+        let allowed =
+            if place.allow_native.is_empty() { file.native.allow } else { place.allow_native.clone() };
         Ok(Self {
             data_dir: place.data_dir.clone().or(file.data_dir).unwrap_or_else(|| DATA_DIR.into()),
             database_url: place.database_url.clone().or(file.database_url),
@@ -72,8 +93,18 @@ impl Config {
                 Some(address) => address,
                 None => LISTEN.parse().context("the default address")?,
             },
+            native_allowed: allowed.iter().map(|digest| checked(digest)).collect::<Result<_>>()?,
         })
     }
+}
+
+/// A digest as packages have it; a misspelt one would silently allow nothing.
+fn checked(digest: &str) -> Result<String> {
+    let digest = digest.trim().to_ascii_lowercase();
+    if digest.len() != DIGEST_DIGITS || !digest.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+        bail!("`{digest}` is no digest of a native plugin: it has {DIGEST_DIGITS} hexadecimal digits");
+    }
+    Ok(digest)
 }
 
 fn read(path: &Path) -> Result<File> {

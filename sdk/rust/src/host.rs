@@ -1,11 +1,11 @@
 //! The host's functions, by the contract's names.
 //!
-//! Natively [`crate::testing`] stands in for the host, so that code which calls these runs in unit tests.
+//! In a native library they go to the host that has loaded it; in unit tests [`crate::testing`] stands in for the host.
 
 #[cfg(target_arch = "wasm32")]
 use crate::bindings::host::regard::core as imports;
 #[cfg(not(target_arch = "wasm32"))]
-use crate::testing::imports;
+use crate::native::imports;
 
 /// The host's structured log; the [`info!`](crate::info!) family writes to it.
 pub mod log {

@@ -35,8 +35,9 @@ pub trait Evaluator: 'static {
     fn open(metric: &str, parameters: &str) -> Result<Self::Accumulator, Error>;
 }
 
-/// A running computation of one metric.
-pub trait Accumulator: 'static {
+/// A running computation of one metric. It is [`Send`] because a native host calls it from one thread at a time, but not
+/// always the same one; a component has one thread only.
+pub trait Accumulator: Send + 'static {
     /// Adds rows. `groups[i]` is the subject of row i, below `group_count`, which never shrinks; rows come in
     /// any order. [`crate::columns::check_groups`] checks what the host promises.
     fn update(&mut self, groups: &[u32], group_count: u32, rows: &Batch) -> Result<(), Error>;

@@ -2,8 +2,9 @@
 //!
 //! A plugin implements a trait for each capability it has and names them in one [`plugin!`] call. Compiled
 //! for `wasm32-unknown-unknown` the crate becomes a WebAssembly component that imports nothing but
-//! `regard:core`; compiled natively the same code runs in ordinary unit tests, with [`testing`] in place of
-//! the host.
+//! `regard:core`; compiled natively with the feature `native` it becomes a shared library for operators who
+//! trust it; and without the feature the same code runs in ordinary unit tests, with [`testing`] in place of the
+//! host.
 //!
 //! ```
 //! use regard_sdk::{Error, Hook, hook::Event, info, plugin};
@@ -33,6 +34,7 @@
 //! - [`days`]: UTC days and windows
 //! - [`host`]: the host's functions (log, clock, configuration, key-value, HTTP, customers, ...)
 //! - [`testing`]: a host in memory, for native tests
+//! - `native`: the same traits behind the C interface of `sdk/native`
 //!
 //! Invariant: a guest imports no WASI. What it may use of the world stands in `regard:core`.
 
@@ -47,6 +49,9 @@ pub mod host;
 pub mod kpi;
 pub mod lifecycle;
 pub mod migration;
+#[cfg(not(target_arch = "wasm32"))]
+#[doc(hidden)]
+pub mod native;
 pub mod rows;
 pub mod state;
 #[cfg(not(target_arch = "wasm32"))]

@@ -48,14 +48,16 @@ pub fn set_up<P: Plugin>() -> Result<(), Error> {
 /// }
 /// ```
 ///
-/// On native targets nothing is exported and the types are only checked, so that `cargo test` works. The
-/// crate is built as `crate-type = ["cdylib", "rlib"]`.
+/// For WebAssembly it exports a component's interfaces, with the feature `native` the entry of a native library.
+/// Natively without that feature nothing is exported and the types are only checked, so that `cargo test`
+/// works. The crate is built as `crate-type = ["cdylib", "rlib"]`.
 #[macro_export]
 macro_rules! plugin {
     (lifecycle: $setup:ty $(, $capability:ident: $type:ty)+ $(,)?) => {
         const _: () = {
             $crate::__plugin!(@lifecycle $setup);
             $($crate::__plugin!(@$capability $type);)+
+            $crate::__native!($setup $(, $capability: $type)+);
         };
     };
     ($($capability:ident: $type:ty),+ $(,)?) => {
@@ -141,4 +143,12 @@ macro_rules! __plugin {
             };
         };
     };
+}
+
+/// A component has no entry, nor has a plugin under test; see `native` for who has.
+#[cfg(not(all(feature = "native", not(target_arch = "wasm32"))))]
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __native {
+    ($($plugin:tt)+) => {};
 }

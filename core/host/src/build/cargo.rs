@@ -32,7 +32,7 @@ const PROFILE: [(&str, &str); 8] = [
 ];
 
 /// What the caller's own cargo run may have set for native code and must not reach a guest.
-const NOT_FOR_GUESTS: [&str; 5] = [
+pub(super) const NOT_FOR_GUESTS: [&str; 5] = [
     "RUSTFLAGS",
     "CARGO_ENCODED_RUSTFLAGS",
     "CARGO_BUILD_TARGET",
@@ -93,7 +93,7 @@ pub fn build(
         let output = if finished.status.is_none() { finished.failure() } else { finished.stderr };
         return Err(BuildError::Compile { plugin: plugin.to_owned(), output });
     }
-    module_path(&finished.stdout, &manifest_path).ok_or_else(|| BuildError::Compile {
+    artifact(&finished.stdout, &manifest_path, "wasm").ok_or_else(|| BuildError::Compile {
         plugin: plugin.to_owned(),
         output: format!(
             "no module came out; {} needs `crate-type = [\"cdylib\", \"rlib\"]` under [lib]",
@@ -117,8 +117,8 @@ fn tree(manifest_path: &Path) -> String {
     name
 }
 
-/// The module that cargo made of the crate with this manifest, from its messages.
-fn module_path(messages: &str, manifest_path: &Path) -> Option<PathBuf> {
+/// The file with this extension that cargo made of the crate with this manifest, from its messages.
+pub(super) fn artifact(messages: &str, manifest_path: &Path, extension: &str) -> Option<PathBuf> {
     let is_same = |path: &Path| match (path.canonicalize(), manifest_path.canonicalize()) {
         (Ok(one), Ok(other)) => one == other,
         _ => path == manifest_path,
@@ -129,7 +129,7 @@ fn module_path(messages: &str, manifest_path: &Path) -> Option<PathBuf> {
         .filter(|message| message.reason == "compiler-artifact")
         .filter(|message| message.manifest_path.as_deref().is_some_and(is_same))
         .flat_map(|message| message.filenames)
-        .find(|path| path.extension().is_some_and(|extension| extension == "wasm"))
+        .find(|path| path.extension().is_some_and(|found| found == extension))
 }
 
 /// Flags for all crates of a guest, the same for every guest so that they share their dependencies. SIMD is
@@ -164,7 +164,7 @@ mod tests {
             {"reason":"compiler-artifact","manifest_path":"/p/Cargo.toml","filenames":["/t/p.rlib","/t/p.wasm"]}
             {"reason":"build-finished","success":true}
         "#;
-        assert_eq!(module_path(messages, Path::new("/p/Cargo.toml")), Some(PathBuf::from("/t/p.wasm")));
-        assert_eq!(module_path(messages, Path::new("/q/Cargo.toml")), None);
+        assert_eq!(artifact(messages, Path::new("/p/Cargo.toml"), "wasm"), Some(PathBuf::from("/t/p.wasm")));
+        assert_eq!(artifact(messages, Path::new("/q/Cargo.toml"), "wasm"), None);
     }
 }

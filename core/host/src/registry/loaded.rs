@@ -143,6 +143,9 @@ impl Loaded {
         if !self.enabled.load(Ordering::Relaxed) {
             return out("the plugin is disabled".to_owned(), None);
         }
+        if let Some(why) = self.program.stuck() {
+            return out(why, None);
+        }
         match self.breaker.check(|| self.scope.services.clock.now()) {
             Ok(()) => Ok(()),
             Err(Closed::Resting(left)) => {

@@ -9,10 +9,10 @@ use regard_host::Package;
 use regard_model::Subject;
 
 use crate::welcome::observed;
-use crate::world::{RUNTIMES, Runtime, World, channel, event, hostile, root};
+use crate::world::{RUNTIMES, Runtime, SANDBOXED, World, channel, event, hostile, root};
 
 /// Longest that a stopped call may take in a test, beyond its bound: other tests keep the same processors busy.
-const SLACK: Duration = Duration::from_secs(4);
+pub const SLACK: Duration = Duration::from_secs(4);
 
 /// Has the hostile plugin do `how`; it must fail like this, within bounds, and every later call must work.
 async fn check(runtime: Runtime, how: &str, fault: Fault, message: &str) {
@@ -34,12 +34,13 @@ async fn check(runtime: Runtime, how: &str, fault: Fault, message: &str) {
     let stats = world.host.stats();
     let hostile = stats.iter().find(|stats| stats.plugin == "hostile").expect("its counters");
     assert_eq!((hostile.calls(), hostile.faults()), (2, vec![(fault, 1)]), "{label}");
-    assert!(hostile.memory_peak_bytes > 0, "{label}");
+    // Nobody can tell a library's memory from the host's own.
+    assert!(hostile.memory_peak_bytes > 0 || runtime == Runtime::Native, "{label}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_loop_is_stopped() {
-    for runtime in RUNTIMES {
+    for runtime in SANDBOXED {
         check(runtime, "loop", Fault::Timeout, "computed longer than 300 ms").await;
     }
     for how in ["pcall-loop", "coroutine-loop", "pattern"] {
@@ -49,7 +50,7 @@ async fn a_loop_is_stopped() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_hoard_is_stopped() {
-    for runtime in RUNTIMES {
+    for runtime in SANDBOXED {
         check(runtime, "memory", Fault::Memory, "asked for more than 48 MiB").await;
     }
     check(Runtime::Luau, "caught-memory", Fault::Memory, "asked for more than 48 MiB").await;
@@ -59,6 +60,8 @@ async fn a_hoard_is_stopped() {
 async fn a_crash_is_named() {
     for runtime in RUNTIMES {
         check(runtime, "crash", Fault::Trap, "boom").await;
+    }
+    for runtime in SANDBOXED {
         check(runtime, "stack", Fault::Trap, "").await;
     }
     check(Runtime::Wasm, "crash", Fault::Trap, "unreachable").await;
@@ -116,8 +119,9 @@ async fn the_luau_sandbox_has_no_way_out() {
 #[tokio::test]
 async fn the_callers_thread_stays_free() {
     for runtime in RUNTIMES {
+        let package = hostile(runtime);
         let world = World::with(|options| options.limits.interactive.cpu = Duration::from_secs(2));
-        world.load(hostile(runtime)).await;
+        world.load(package).await;
         let host = world.host.clone();
         let spinning = tokio::spawn(async move { host.handle("hostile", &[event("loop")]).await });
         let mut longest = Duration::ZERO;

@@ -1,10 +1,11 @@
 //! Proves what the host promises: whatever a plugin does, it is stopped within its bounds, the failure is named, and the
-//! next call works. Every check runs on both runtimes where both can misbehave that way.
+//! next call works. Every check runs on all runtimes that can misbehave that way.
 
 mod connectors;
 mod evaluators;
 mod hostile;
 mod loading;
+mod native;
 mod network;
 mod service;
 mod versions;

@@ -87,12 +87,13 @@ async fn redirects_are_checked_again() {
     })
     .await;
     for runtime in RUNTIMES {
+        let package = hostile(runtime);
         let world = World::new();
-        let asked = hostile(runtime).manifest().permissions.clone();
+        let asked = package.manifest().permissions.clone();
         let grants = Grants::by_default(&asked)
             .with_private_host(&outside.to_string())
             .with_private_host(&endless.to_string());
-        world.load_with(hostile(runtime), Value::Null, Some(grants)).await;
+        world.load_with(package, Value::Null, Some(grants)).await;
         let failed =
             world.host.handle("hostile", &[get(&format!("http://{outside}/"))]).await.expect_err("denied");
         assert_eq!(failed.fault, Fault::Denied, "{failed}");
@@ -106,12 +107,11 @@ async fn redirects_are_checked_again() {
 #[tokio::test(flavor = "multi_thread")]
 async fn hosts_that_are_not_granted_are_denied_and_audited() {
     for runtime in RUNTIMES {
+        let package = hostile_with(runtime, |manifest| {
+            manifest.replace("hosts = [\"*\"]", "hosts = [\"api.example.com\"]")
+        });
         let world = World::new();
-        world
-            .load(hostile_with(runtime, |manifest| {
-                manifest.replace("hosts = [\"*\"]", "hosts = [\"api.example.com\"]")
-            }))
-            .await;
+        world.load(package).await;
         for url in ["https://other.example/", "https://api.example.com:8443/", "https://example.com/"] {
             let failed = world.host.handle("hostile", &[get(url)]).await.expect_err(url);
             assert_eq!(failed.fault, Fault::Denied, "{failed}");

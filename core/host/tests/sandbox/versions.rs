@@ -1,10 +1,11 @@
-//! What lasts from call to call and from version to version.
+//! What lasts from call to call and from version to version. A native library is one for all calls, so what it remembers
+//! is its own affair.
 
 use regard_engine::Fault;
 use regard_engine::ports::{Effects, Hooks};
 use serde_json::Value;
 
-use crate::world::{RUNTIMES, World, event, hostile, hostile_with};
+use crate::world::{RUNTIMES, SANDBOXED, World, event, hostile, hostile_with};
 
 fn kept(effects: &Effects, key: &str) -> Option<String> {
     let (_, value) = effects.kept.iter().find(|(found, _)| found == key)?;
@@ -13,7 +14,7 @@ fn kept(effects: &Effects, key: &str) -> Option<String> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_call_sees_nothing_of_the_one_before() {
-    for runtime in RUNTIMES {
+    for runtime in SANDBOXED {
         let world = World::hostile(runtime).await;
         for _ in 0..3 {
             let effects =
@@ -25,7 +26,7 @@ async fn a_call_sees_nothing_of_the_one_before() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_instance_serves_as_many_calls_as_the_manifest_says() {
-    for runtime in RUNTIMES {
+    for runtime in SANDBOXED {
         let world = World::new();
         let asks = |manifest: String| {
             manifest.replace("[permissions]", "[limits]\ncalls_per_instance = 3\n\n[permissions]")

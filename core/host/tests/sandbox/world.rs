@@ -1,6 +1,6 @@
 //! A small world for plugins: a store in memory, a clock that stands, and a host with tight bounds.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -9,8 +9,8 @@ use async_trait::async_trait;
 use parking_lot::Mutex;
 use regard_engine::StoreError;
 use regard_engine::ports::{Clock, Event, InteractionFilter, Reads};
-use regard_host::build::{BuildOptions, build_plugin};
-use regard_host::{CallLimits, Grants, Host, HostOptions, OperatorLimits, Package, PluginStatus};
+use regard_host::build::{self, BuildOptions, Built, build_plugin};
+use regard_host::{CallLimits, Grants, Host, HostOptions, Manifest, OperatorLimits, Package, PluginStatus};
 use regard_model::customer::CustomerKind;
 use regard_model::interaction::Provenance;
 use regard_model::{
@@ -22,14 +22,20 @@ use serde_json::{Value, json};
 /// The instant at which the world stands.
 pub const NOW: Timestamp = Timestamp::from_millis(1_764_000_000_000);
 
-/// Both runtimes, for checks that hold for either.
-pub const RUNTIMES: [Runtime; 2] = [Runtime::Wasm, Runtime::Luau];
+/// All runtimes, for checks that hold for each.
+pub const RUNTIMES: [Runtime; 3] = [Runtime::Wasm, Runtime::Luau, Runtime::Native];
+/// Those that can be stopped, for checks of computing and memory.
+pub const SANDBOXED: [Runtime; 2] = [Runtime::Wasm, Runtime::Luau];
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Runtime {
     Wasm,
     Luau,
+    Native,
 }
+
+/// Digests of the native packages that tests have made.
+static ALLOWED: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
 
 /// What the store holds.
 #[derive(Default)]
@@ -131,12 +137,14 @@ impl World {
         Self::with(|_| {})
     }
 
-    /// All worlds share one folder for compiled code, so that the fixture is compiled once.
+    /// All worlds share one folder for compiled code, so that the fixture is compiled once. They allow the native packages
+    /// that were made before them.
     pub fn with(change: impl FnOnce(&mut HostOptions)) -> Self {
         let stored = Arc::new(Stored::default());
         let clock = Arc::new(HandClock(Mutex::new(NOW)));
         let mut options = HostOptions::new(Path::new(env!("CARGO_TARGET_TMPDIR")).join("regard-host"));
         options.limits = limits();
+        options.native_allowed = ALLOWED.lock().clone();
         change(&mut options);
         let host = Host::new(options, stored.clone(), clock.clone()).expect("a host");
         Self { host, stored, clock }
@@ -144,8 +152,9 @@ impl World {
 
     /// A world with the hostile plugin.
     pub async fn hostile(runtime: Runtime) -> Self {
+        let package = hostile(runtime);
         let world = Self::new();
-        world.load(hostile(runtime)).await;
+        world.load(package).await;
         world
     }
 
@@ -229,22 +238,53 @@ pub fn hostile_with(runtime: Runtime, change: impl FnOnce(String) -> String) -> 
     let package = match runtime {
         Runtime::Luau => Package::from_folder(&fixture("hostile-luau")).expect("the Luau fixture"),
         Runtime::Wasm => built().clone(),
+        Runtime::Native => built_native().clone(),
     };
     let manifest = change(package.manifest_text().to_owned());
-    Package::from_parts(Path::new("hostile/plugin.toml"), manifest, package.files().clone())
-        .expect("a package")
+    let package = Package::from_parts(Path::new("hostile/plugin.toml"), manifest, package.files().clone());
+    allowed(package.expect("a package"))
+}
+
+/// The package, which worlds that are made from now on allow.
+pub fn allowed(package: Package) -> Package {
+    ALLOWED.lock().insert(package.digest().to_owned());
+    package
 }
 
 /// The hostile component, compiled once per run of the tests.
 fn built() -> &'static Package {
     static BUILT: OnceLock<Package> = OnceLock::new();
-    BUILT.get_or_init(|| {
-        let folder = fixture("hostile");
-        let out = tempfile::tempdir().expect("a folder");
-        let built = build_plugin(&folder, &BuildOptions::new(out.path()), &mut |line| eprintln!("{line}"));
-        let component = std::fs::read(built.expect("the fixture compiles").component).expect("the component");
-        let manifest = std::fs::read_to_string(folder.join("plugin.toml")).expect("the manifest");
-        let files = BTreeMap::from([("hostile.wasm".to_owned(), component)]);
-        Package::from_parts(Path::new("hostile/plugin.toml"), manifest, files).expect("a package")
-    })
+    BUILT.get_or_init(|| component(&fixture("hostile")))
+}
+
+/// The same source as a native library.
+fn built_native() -> &'static Package {
+    static BUILT: OnceLock<Package> = OnceLock::new();
+    BUILT.get_or_init(|| library(&fixture("hostile")))
+}
+
+/// The plugin in `folder`, built as its manifest says.
+pub fn component(folder: &Path) -> Package {
+    let out = tempfile::tempdir().expect("a folder");
+    let built = build_plugin(folder, &BuildOptions::new(out.path()), &mut |line| eprintln!("{line}"));
+    packed(folder, |manifest| manifest, &built.expect("the plugin compiles"))
+}
+
+/// The plugin in `folder`, built as a native library, whatever its manifest says.
+pub fn library(folder: &Path) -> Package {
+    let as_native = |manifest: String| manifest.replace("runtime = \"wasm\"", "runtime = \"native\"");
+    let out = tempfile::tempdir().expect("a folder");
+    let manifest = as_native(std::fs::read_to_string(folder.join("plugin.toml")).expect("the manifest"));
+    let manifest = Manifest::parse(&manifest, Path::new("plugin.toml")).expect("a manifest");
+    let options = BuildOptions::new(out.path());
+    let built = build::native::build(folder, manifest, &options, &mut |line| eprintln!("{line}"));
+    allowed(packed(folder, as_native, &built.expect("the plugin compiles")))
+}
+
+fn packed(folder: &Path, change: impl FnOnce(String) -> String, built: &Built) -> Package {
+    let text = change(std::fs::read_to_string(folder.join("plugin.toml")).expect("the manifest"));
+    let code = std::fs::read(&built.component).expect("what was built");
+    let entry = built.manifest.entry().to_string_lossy().into_owned();
+    let file = PathBuf::from(format!("{}/plugin.toml", built.manifest.id));
+    Package::from_parts(&file, text, BTreeMap::from([(entry, code)])).expect("a package")
 }

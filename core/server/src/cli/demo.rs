@@ -86,7 +86,7 @@ impl Dataset {
 impl Demo {
     pub(super) async fn run(self, output: Output) -> Result<()> {
         prepare(&self.data_dir)?;
-        let place = Place { data_dir: Some(self.data_dir.clone()), database_url: None };
+        let place = Place { data_dir: Some(self.data_dir.clone()), ..Place::default() };
         let mut config = Config::settle(&place, self.listen)?;
         // The demo is about the embedded store, whatever the environment says.
         config.database_url = None;

@@ -7,33 +7,36 @@ use axum::http::Method;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use regard_host::build::{self, BuildOptions};
+use regard_host::manifest::Runtime;
 use regard_host::{Grants, Package};
 use serde_json::{Map, Value, json};
 
 use super::{Output, cell, table};
 use crate::bundled;
 use crate::client::Client;
-use crate::config::Reach;
+use crate::config::{FILE, Reach};
 
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum Command {
-    /// Turn a Rust plugin's folder into a WebAssembly component. Finds or builds the WebAssembly standard library.
+    /// Turn a Rust plugin's folder into a WebAssembly component, or a Rust or C folder into a native library. Finds or
+    /// builds the WebAssembly standard library.
     Build {
-        /// The folder with plugin.toml and Cargo.toml.
+        /// The folder with plugin.toml and Cargo.toml or C sources.
         folder: PathBuf,
-        /// Where <id>.wasm goes.
+        /// Where <id>.wasm or the library goes.
         #[arg(long, value_name = "DIR", default_value = ".")]
         out: PathBuf,
         /// Fetch nothing from outside.
         #[arg(long)]
         offline: bool,
     },
-    /// Check a plugin's folder: manifest, code, size; builds it when it is written in Rust.
+    /// Check a plugin's folder: manifest, code, size; builds it when it has to be. Says the digest by which a native
+    /// library is allowed.
     Check {
         /// The folder with plugin.toml.
         folder: PathBuf,
     },
-    /// Install or upgrade a plugin from its folder; builds it when it is written in Rust.
+    /// Install or upgrade a plugin from its folder; builds it when it has to be.
     Install {
         /// The folder with plugin.toml.
         folder: PathBuf,
@@ -118,16 +121,25 @@ impl Command {
                 let built = tokio::task::block_in_place(|| {
                     build::build_plugin(&folder, &options, &mut |line| output.say(line))
                 })?;
-                let answer =
-                    json!({ "component": built.component, "digest": built.digest, "bytes": built.bytes });
-                output.print(&answer, || format!("{} ({} bytes)", built.component.display(), built.bytes));
+                let package = bundled::packed(&folder, &built)?;
+                let answer = json!({
+                    "component": built.component,
+                    "digest": built.digest,
+                    "bytes": built.bytes,
+                    "package_digest": package.digest(),
+                });
+                output.print(&answer, || {
+                    format!("{} ({} bytes){}", built.component.display(), built.bytes, how_to_allow(&package))
+                });
             }
             Self::Check { folder } => {
                 let package = package(&folder, output)?;
                 let manifest = package.manifest();
                 let answer =
                     json!({ "id": manifest.id, "version": manifest.version, "digest": package.digest() });
-                output.print(&answer, || format!("{} {} is good", manifest.id, manifest.version));
+                output.print(&answer, || {
+                    format!("{} {} is good{}", manifest.id, manifest.version, how_to_allow(&package))
+                });
             }
             Self::Install { folder, config, allow_private, reach } => {
                 let package = package(&folder, output)?;
@@ -254,6 +266,19 @@ fn describe_grants(plugin: &Value) -> String {
         text.push_str(&describe_installed(plugin));
     }
     text
+}
+
+/// What the operator has to write to trust a native library; nothing for the others.
+fn how_to_allow(package: &Package) -> String {
+    match package.manifest().runtime {
+        Runtime::Native => {
+            let digest = package.digest();
+            format!(
+                "\nit runs unprotected; to trust it, write into {FILE}:\n[native]\nallow = [\"{digest}\"]"
+            )
+        }
+        Runtime::Wasm | Runtime::Luau => String::new(),
+    }
 }
 
 fn package(folder: &Path, output: Output) -> Result<Package> {

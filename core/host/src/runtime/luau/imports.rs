@@ -16,9 +16,6 @@ use crate::call::CallContext;
 use crate::hostcalls::{self, CallError, Stop};
 use crate::limits::LimitHit;
 
-/// Keys in a page when the program does not say.
-const PAGE_DEFAULT: u32 = 100;
-
 /// The table of host functions that the bootstrap takes.
 pub(super) fn native(lua: &Lua, code: Arc<Code>) -> mlua::Result<Table> {
     let native = lua.create_table()?;
@@ -123,7 +120,7 @@ fn config_and_kv(lua: &Lua, native: &Table) -> mlua::Result<()> {
     native.raw_set(
         "kv_keys",
         lua.create_function(|lua, (prefix, after, limit): (String, Option<String>, Option<u32>)| {
-            let limit = limit.unwrap_or(PAGE_DEFAULT);
+            let limit = limit.unwrap_or(forms::PAGE_DEFAULT);
             let keys = host(lua, async |call| call.kept_keys(&prefix, after.as_deref(), limit).await)?;
             answer(lua, keys, |lua, keys| keys.into_lua(lua))
         })?,

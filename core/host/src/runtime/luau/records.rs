@@ -1,115 +1,40 @@
-//! The contract's records as tables that a program is given: the same names with underscores. What is absent is nil.
+//! The contract's records as tables that a program is given: those of `runtime/records`, and here what differs in Luau:
+//! an undefined value is NaN, and bodies are bytes.
 
 use mlua::{Lua, Value as LuaValue};
-use regard_engine::ports::{Event, Outbound, Webhook};
-use regard_model::{Channel, Customer, Interaction, Observation};
+use regard_engine::ports::{Event, Webhook};
+use regard_model::Observation;
 use serde_json::{Map, Value, json};
 
 use super::values;
-use crate::hostcalls::Page;
 use crate::http::Response;
+use crate::runtime::records;
+
+pub(super) use crate::runtime::records::{channel, customer, outbound, page};
 
 /// Headers with several values are one text in Luau, as in HTTP.
 const HEADER_SEPARATOR: &str = ", ";
 
-/// An object without its nulls: nil in Luau is absence.
-fn sparse(mut value: Value) -> Value {
-    if let Value::Object(fields) = &mut value {
-        fields.retain(|_, field| !field.is_null());
-    }
-    value
-}
-
-pub(super) fn customer(customer: &Customer) -> Value {
-    json!({
-        "id": customer.id,
-        "kind": customer.kind.as_str(),
-        "name": customer.name,
-        "stage": customer.stage.as_str(),
-        "tags": customer.tags,
-        "identifiers": customer.identifiers,
-        "attributes": customer.attributes,
-        "version": customer.version,
-    })
-}
-
-pub(super) fn interaction(interaction: &Interaction) -> Value {
-    sparse(json!({
-        "id": interaction.id,
-        "customer_id": interaction.customer,
-        "channel": interaction.channel,
-        "external_id": interaction.external_id,
-        "kind": interaction.kind.as_str(),
-        "occurred_at_ms": interaction.occurred_at.as_millis(),
-        "thread": interaction.thread,
-        "amount": interaction.amount.map(|amount| json!({ "minor": amount.minor, "currency": amount.currency.code() })),
-        "attributes": interaction.attributes,
-        "causation_id": interaction.causation_id,
-    }))
-}
-
 /// An undefined value is NaN, as for components: every comparison with a threshold is then false.
 pub(super) fn observation(lua: &Lua, observation: &Observation) -> mlua::Result<LuaValue> {
-    let table = values::to_luau(
-        lua,
-        &sparse(json!({
-            "id": observation.id,
-            "metric": observation.metric,
-            "subject": observation.subject,
-            "window_start_ms": observation.window.start.map(|start| start.as_millis()),
-            "window_end_ms": observation.window.end.as_millis(),
-            "unit": observation.unit,
-        })),
-    )?;
+    let table = values::to_luau(lua, &records::observation(observation))?;
     if let LuaValue::Table(table) = &table {
         table.raw_set("value", observation.value.unwrap_or(f64::NAN))?;
     }
     Ok(table)
 }
 
-pub(super) fn page(page: &Page) -> Value {
-    let items: Vec<_> = page.items.iter().map(interaction).collect();
-    sparse(json!({ "items": items, "next_cursor": page.next_cursor }))
-}
-
-/// `{ type, interaction }`, `{ type, customer }` or `{ type, observation, previous }`.
+/// The events as `runtime/records` has them, observations as above.
 pub(super) fn events(lua: &Lua, events: &[Event]) -> mlua::Result<LuaValue> {
     let list = lua.create_table_with_capacity(events.len(), 0)?;
     for event in events {
-        let table = lua.create_table_with_capacity(0, 3)?;
-        match event {
-            Event::InteractionAppended(appended) => {
-                table.raw_set("type", "interaction-appended")?;
-                table.raw_set("interaction", values::to_luau(lua, &interaction(appended))?)?;
-            }
-            Event::CustomerChanged(changed) => {
-                table.raw_set("type", "customer-changed")?;
-                table.raw_set("customer", values::to_luau(lua, &customer(changed))?)?;
-            }
-            Event::MetricObserved(observed) => {
-                table.raw_set("type", "metric-observed")?;
-                table.raw_set("observation", observation(lua, observed)?)?;
-                table.raw_set("previous", observed.previous)?;
-            }
+        let table = values::to_luau(lua, &records::event(event))?;
+        if let (LuaValue::Table(table), Event::MetricObserved(observed)) = (&table, event) {
+            table.raw_set("observation", observation(lua, observed)?)?;
         }
         list.raw_push(table)?;
     }
     Ok(LuaValue::Table(list))
-}
-
-pub(super) fn channel(channel: &Channel) -> Value {
-    json!({ "id": channel.id, "name": channel.name, "settings": channel.settings })
-}
-
-pub(super) fn outbound(message: &Outbound) -> Value {
-    sparse(json!({
-        "idempotency_key": message.idempotency_key,
-        "recipient": message.recipient,
-        "thread": message.thread,
-        "subject": message.subject,
-        "text": message.text,
-        "attributes": message.attributes,
-    }))
 }
 
 pub(super) fn webhook(lua: &Lua, webhook: &Webhook) -> mlua::Result<LuaValue> {
