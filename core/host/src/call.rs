@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use regard_engine::ports::{Clock, Effects, Reads};
 use regard_model::id::IdGenerator;
-use regard_model::{Channel, ChannelId, Customer, CustomerId};
+use regard_model::{Channel, ChannelId, Customer, CustomerId, Record, RecordId};
 use serde_json::Value;
 
 use crate::http::Http;
@@ -20,7 +20,7 @@ pub(crate) struct Services {
     pub(crate) reads: Arc<dyn Reads>,
     /// The time, virtual in simulations.
     pub(crate) clock: Arc<dyn Clock>,
-    /// Ids of outbox entries.
+    /// Ids of outbox entries and records.
     pub(crate) ids: IdGenerator,
     /// Outbound HTTP.
     pub(crate) http: Http,
@@ -70,11 +70,12 @@ pub(crate) enum Interface {
     Interactions,
     Metrics,
     Messages,
+    Records,
 }
 
 impl Interface {
     /// All of them.
-    pub(crate) const ALL: [Self; 10] = [
+    pub(crate) const ALL: [Self; 11] = [
         Self::Types,
         Self::Log,
         Self::Clock,
@@ -85,6 +86,7 @@ impl Interface {
         Self::Interactions,
         Self::Metrics,
         Self::Messages,
+        Self::Records,
     ];
 
     /// Its name in the contract.
@@ -100,6 +102,7 @@ impl Interface {
             Self::Interactions => "interactions",
             Self::Metrics => "metrics",
             Self::Messages => "messages",
+            Self::Records => "records",
         }
     }
 }
@@ -118,11 +121,13 @@ impl Role {
     /// Whether the contract's world of this capability has `interface`. Set-up may depend on the configuration only, so
     /// that all instances are alike; an evaluator has no clock, so that a run can be repeated.
     pub(crate) const fn has(self, interface: Interface) -> bool {
-        use Interface::{Clock, Config, Customers, Http, Interactions, Kv, Log, Messages, Metrics, Types};
+        use Interface::{
+            Clock, Config, Customers, Http, Interactions, Kv, Log, Messages, Metrics, Records, Types,
+        };
         match interface {
             Types | Log | Config => true,
             Clock | Kv | Http => matches!(self, Self::Connector | Self::Hook),
-            Customers | Interactions | Metrics | Messages => matches!(self, Self::Hook),
+            Customers | Interactions | Metrics | Messages | Records => matches!(self, Self::Hook),
         }
     }
 
@@ -152,6 +157,8 @@ pub(crate) struct CallContext {
     pub(crate) effects: Effects,
     /// Customers as this call has left them.
     pub(crate) customers: BTreeMap<CustomerId, Customer>,
+    /// Records as this call has left them; none for those that it deleted.
+    pub(crate) records: BTreeMap<RecordId, Option<Record>>,
     /// Kept bytes as this call has left them.
     pub(crate) kept: BTreeMap<String, Option<Vec<u8>>>,
     /// What has been spent of the bounds.
@@ -183,6 +190,7 @@ impl CallContext {
             deadline: Instant::now() + limits.call,
             effects,
             customers: BTreeMap::new(),
+            records: BTreeMap::new(),
             kept: BTreeMap::new(),
             spent: Spent::default(),
             last_words: None,
@@ -214,6 +222,7 @@ impl CallContext {
         let mut effects = std::mem::take(&mut self.effects);
         effects.kept = std::mem::take(&mut self.kept).into_iter().collect();
         self.customers.clear();
+        self.records.clear();
         effects
     }
 

@@ -58,8 +58,10 @@ pub async fn install(app: &App, install: Install, actor: &str) -> Result<PluginR
         installed_at: app.clock.now(),
     };
     // Loading proves that it works before anything is stored.
-    let files = install.package.files().clone();
+    let (files, records) = (install.package.files().clone(), manifest.records.clone());
+    app.store.check_records_fit(&id, &records).await?;
     app.host.load(install.package, config, Some(grants)).await?;
+    app.store.set_record_types(&id, &records).await?;
     app.store.put_plugin_files(&record.digest, &files).await?;
     app.store.put_plugin(&record).await?;
     // Asking for a position sets it: a hook hears of what happens from its installation on.

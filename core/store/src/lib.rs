@@ -13,6 +13,7 @@
 //! - [`append`]: the hot path into the log; [`interactions`] and [`facts`]: out of it, as rows and as columns
 //! - [`customers`], [`customer_import`], [`merges`], [`relationships`], [`consents`]: who
 //! - [`channels`], [`secrets`], [`seal`]: where
+//! - [`records`]: objects of the types that plugins declare
 //! - [`metrics`]: what was found out
 //! - [`feed`], [`outbox`], [`delivery`], [`reads`]: what happens next
 //! - [`plugins`], [`plugin_files`], [`scripts`], [`tokens`], [`audit`], [`idempotency`], [`imports`]: what keeps the house in order
@@ -45,6 +46,7 @@ mod outbox;
 mod plugin_files;
 mod plugins;
 mod reads;
+mod records;
 mod relationships;
 mod scripts;
 mod seal;

@@ -7,6 +7,8 @@
 //! Rules for a new migration: never edit one that was released; every statement may run twice, because SQLite does
 //! not roll a failed one back; a column with a default or a nullable one is added, nothing is renamed.
 
+mod records;
+
 use sea_orm_migration::prelude::*;
 use sea_orm_migration::sea_orm::DbBackend;
 
@@ -15,7 +17,7 @@ pub(crate) struct Migrator;
 
 impl MigratorTrait for Migrator {
     fn migrations() -> Vec<Box<dyn MigrationTrait>> {
-        vec![Box::new(Foundation)]
+        vec![Box::new(Foundation), Box::new(Records)]
     }
 }
 
@@ -37,6 +39,30 @@ impl MigrationTrait for Foundation {
     async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
         let backend = manager.get_database_backend();
         for statement in TABLES.iter().chain(INDEXES).chain(VIEWS) {
+            manager.get_connection().execute_unprepared(&dialect(backend, statement)).await?;
+        }
+        Ok(())
+    }
+}
+
+/// Records of declared types.
+struct Records;
+
+impl MigrationName for Records {
+    fn name(&self) -> &str {
+        records::NAME
+    }
+}
+
+#[async_trait::async_trait]
+impl MigrationTrait for Records {
+    #[allow(
+        elided_lifetimes_in_paths,
+        reason = "the trait leaves it out, and naming it is another signature"
+    )]
+    async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
+        let backend = manager.get_database_backend();
+        for statement in records::STATEMENTS {
             manager.get_connection().execute_unprepared(&dialect(backend, statement)).await?;
         }
         Ok(())

@@ -10,6 +10,7 @@ use crate::entity::{kept, progress};
 use crate::failure::{During, check_nul, without_nul};
 use crate::json;
 use crate::open::Store;
+use crate::records::forget_types;
 use crate::secrets::{self, SecretOwner};
 
 impl Store {
@@ -108,7 +109,7 @@ impl Store {
     }
 
     /// Removes a plugin with its secrets, its positions in the streams and the bytes it kept; says whether it was
-    /// there. What it did stays: messages, audit lines, observations.
+    /// there. What it did stays: messages, audit lines, observations, records and their types.
     ///
     /// # Errors
     /// When the store cannot be written.
@@ -122,6 +123,7 @@ impl Store {
             .await
             .during(during)?;
         kept::Entity::delete_many().filter(kept::Column::Plugin.eq(id)).exec(&*write).await.during(during)?;
+        forget_types(&write, id, during).await?;
         let removed = Entity::delete_by_id(id.to_owned()).exec(&*write).await.during(during)?;
         write.commit().await?;
         Ok(removed.rows_affected > 0)

@@ -6,6 +6,7 @@ mod evaluators;
 mod hostile;
 mod loading;
 mod network;
+mod records;
 mod service;
 mod welcome;
 mod world;

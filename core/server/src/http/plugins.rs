@@ -145,6 +145,7 @@ async fn get(
     request_body = PluginInput,
     responses(
         (status = 201, description = "The plugin", body = PluginRecord),
+        (status = 409, description = "Another plugin declares a record type of the same name, or a stored record does not fit"),
         (status = 422, description = "Manifest, code and grants do not agree; nothing was changed"),
     ),
 )]
@@ -207,7 +208,7 @@ async fn disable(
     view(&site, &id).await
 }
 
-/// Removes a plugin. What it observed and sent stays.
+/// Removes a plugin. What it observed and sent stays, and so do the records of its types.
 #[utoipa::path(
     delete, path = "/plugins/{id}", tag = "plugins", operation_id = "removePlugin",
     params(("id" = String, Path, description = "The plugin")),

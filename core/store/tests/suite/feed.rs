@@ -124,6 +124,7 @@ pub async fn commits_effects_with_progress_or_nothing(bed: Bed) -> Result<()> {
         customers: vec![(ada.id, rename(version))],
         messages: vec![(id, message(to, "welcome"))],
         kept: vec![("seen".into(), Some(vec![0, 1, 255])), (NASTY.into(), Some(vec![]))],
+        ..Effects::default()
     };
     let stale = store.commit(Some(&progress(7)), effects(9, ada.id)).await;
     assert!(matches!(stale, Err(StoreError::Conflict(_))), "{stale:?}");

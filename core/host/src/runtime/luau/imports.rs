@@ -1,6 +1,8 @@
 //! The host's functions for Luau programs. Each gives `true` and its results, or `false` and an error's code, message
 //! and time to wait; the bootstrap turns the latter into raised tables.
 
+mod entries;
+
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -24,6 +26,7 @@ pub(super) fn native(lua: &Lua, code: Arc<Code>) -> mlua::Result<Table> {
     require::modules(lua, &native, code)?;
     config_and_kv(lua, &native)?;
     crm(lua, &native)?;
+    entries::functions(lua, &native)?;
     Ok(native)
 }
 
