@@ -32,7 +32,7 @@ pub(super) const STATEMENTS: &[&str] = &[
         PRIMARY KEY (kind, field, value, record_id)
     ){by key}",
     "CREATE INDEX IF NOT EXISTS record_kind ON record (kind, id)",
-    "CREATE INDEX IF NOT EXISTS record_customer ON record (customer_id) WHERE customer_id IS NOT NULL",
+    "CREATE INDEX IF NOT EXISTS record_customer ON record (customer_id, kind, id) WHERE customer_id IS NOT NULL",
     "CREATE INDEX IF NOT EXISTS record_index_record ON record_index (record_id)",
     // Two writers at once are decided by the database, not by whoever looked first.
     "CREATE UNIQUE INDEX IF NOT EXISTS record_index_unique ON record_index (kind, field, value) WHERE is_unique",
