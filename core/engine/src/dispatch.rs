@@ -145,7 +145,7 @@ impl Dispatcher {
         }
     }
 
-    /// One call, its effects and the new position; again when a customer changed meanwhile.
+    /// One call, its effects and the new position; again when a customer or a record changed meanwhile.
     async fn hand_over(
         &self,
         plugin: &str,
@@ -163,7 +163,7 @@ impl Dispatcher {
                     tracing::debug!(
                         plugin,
                         what,
-                        "dispatch: a customer changed under the hook, calling it again"
+                        "dispatch: something changed under the hook, calling it again"
                     );
                 }
                 outcome => return Ok(outcome?),

@@ -22,7 +22,9 @@ pub use plugins::{
     Accumulator, Connectors, Evaluators, Features, Handed, Hooks, Outbound, Outcome, Polled, Webhook,
     WebhookReply,
 };
-pub use reads::{FactQuery, FactSource, Facts, InteractionFilter, Reads};
+pub use reads::{
+    FactQuery, FactSource, Facts, InteractionFilter, Reads, RecordPlace, RecordQuery, RecordSort,
+};
 
 /// Tells the time. Virtual in simulations and tests.
 pub trait Clock: Send + Sync {

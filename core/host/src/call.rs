@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use regard_engine::ports::{Clock, Effects, Lease, Reads};
 use regard_model::id::IdGenerator;
-use regard_model::{Channel, ChannelId, Customer, CustomerId};
+use regard_model::{Channel, ChannelId, Customer, CustomerId, Record, RecordId, RecordType};
 use serde_json::Value;
 
 use crate::http::Http;
@@ -20,7 +20,7 @@ pub(crate) struct Services {
     pub(crate) reads: Arc<dyn Reads>,
     /// The time, virtual in simulations.
     pub(crate) clock: Arc<dyn Clock>,
-    /// Ids of outbox entries.
+    /// Ids of outbox entries and records.
     pub(crate) ids: IdGenerator,
     /// Outbound HTTP.
     pub(crate) http: Http,
@@ -40,6 +40,8 @@ pub(crate) struct Scope {
     pub(crate) config_text: String,
     /// Its bounds.
     pub(crate) limits: OperatorLimits,
+    /// The types of records that this version declares.
+    pub(crate) record_types: Vec<Arc<RecordType>>,
     /// Its counters.
     pub(crate) counters: Counters,
     /// What its host functions work with.
@@ -74,11 +76,12 @@ pub(crate) enum Interface {
     Interactions,
     Metrics,
     Messages,
+    Records,
 }
 
 impl Interface {
     /// All of them.
-    pub(crate) const ALL: [Self; 10] = [
+    pub(crate) const ALL: [Self; 11] = [
         Self::Types,
         Self::Log,
         Self::Clock,
@@ -89,6 +92,7 @@ impl Interface {
         Self::Interactions,
         Self::Metrics,
         Self::Messages,
+        Self::Records,
     ];
 
     /// Its name in the contract.
@@ -104,6 +108,7 @@ impl Interface {
             Self::Interactions => "interactions",
             Self::Metrics => "metrics",
             Self::Messages => "messages",
+            Self::Records => "records",
         }
     }
 }
@@ -123,12 +128,14 @@ impl Role {
     /// Whether the contract's world of this capability has `interface`. Set-up may depend on the configuration only, so
     /// that all instances are alike; an evaluator has no clock, so that a run can be repeated.
     pub(crate) const fn has(self, interface: Interface) -> bool {
-        use Interface::{Clock, Config, Customers, Http, Interactions, Kv, Log, Messages, Metrics, Types};
+        use Interface::{
+            Clock, Config, Customers, Http, Interactions, Kv, Log, Messages, Metrics, Records, Types,
+        };
         match interface {
             Types | Log | Config => true,
-            Kv => matches!(self, Self::Connector | Self::Hook | Self::Migration),
-            Clock | Http => matches!(self, Self::Connector | Self::Hook),
-            Customers | Interactions | Metrics | Messages => matches!(self, Self::Hook),
+            Kv | Records if matches!(self, Self::Migration) => true,
+            Clock | Kv | Http => matches!(self, Self::Connector | Self::Hook),
+            Customers | Interactions | Metrics | Messages | Records => matches!(self, Self::Hook),
         }
     }
 
@@ -163,6 +170,8 @@ pub(crate) struct CallContext {
     pub(crate) effects: Effects,
     /// Customers as this call has left them.
     pub(crate) customers: BTreeMap<CustomerId, Customer>,
+    /// Records as this call has left them; none for those that it deleted.
+    pub(crate) records: BTreeMap<RecordId, Option<Record>>,
     /// Kept bytes as this call has left them.
     pub(crate) kept: BTreeMap<String, Option<Vec<u8>>>,
     /// What has been spent of the bounds.
@@ -199,6 +208,7 @@ impl CallContext {
             deadline: Instant::now() + limits.call,
             effects,
             customers: BTreeMap::new(),
+            records: BTreeMap::new(),
             kept: BTreeMap::new(),
             spent: Spent::default(),
             last_words: None,
@@ -236,6 +246,7 @@ impl CallContext {
         let mut effects = std::mem::take(&mut self.effects);
         effects.kept = std::mem::take(&mut self.kept).into_iter().collect();
         self.customers.clear();
+        self.records.clear();
         effects
     }
 

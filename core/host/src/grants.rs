@@ -6,7 +6,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::manifest::{HostPattern, Permissions};
+use crate::manifest::{HostPattern, Permissions, RecordAccess};
 
 /// Permissions that the operator granted; kept as JSON with the installed plugin.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -47,6 +47,9 @@ impl Grants {
                     port.parse().is_ok_and(|port| asked.allows_host(host.trim_matches(['[', ']']), port))
                 })
         };
+        let narrower_records = |(kind, access): (&String, &RecordAccess)| {
+            Some((kind.clone(), granted.record_access(kind)?.min(*access)))
+        };
         Permissions {
             hosts,
             private_hosts: granted.private_hosts.iter().filter(asked_for).cloned().collect(),
@@ -56,6 +59,7 @@ impl Grants {
             metrics: asked.metrics.min(granted.metrics),
             messages: asked.messages && granted.messages,
             kv: asked.kv && granted.kv,
+            records: asked.records.iter().filter_map(narrower_records).collect(),
         }
     }
 
@@ -88,6 +92,7 @@ mod tests {
             customers: CustomerAccess::Write,
             kv: true,
             secrets: vec!["token".into(), "key".into()],
+            records: [("case".into(), RecordAccess::Write), ("coupon".into(), RecordAccess::Read)].into(),
             ..Permissions::default()
         };
         let granted = Grants(Permissions {
@@ -95,12 +100,14 @@ mod tests {
             customers: CustomerAccess::Read,
             messages: true,
             secrets: vec!["token".into()],
+            records: [("case".into(), RecordAccess::Read), ("visit".into(), RecordAccess::Write)].into(),
             ..Permissions::default()
         });
         let effective = granted.effective(&asked);
         assert_eq!(effective.hosts, hosts(&["api.example.com"]));
         assert_eq!(effective.customers, CustomerAccess::Read);
         assert_eq!(effective.secrets, ["token"]);
+        assert_eq!(effective.records, [("case".to_owned(), RecordAccess::Read)].into());
         assert!(!effective.kv && !effective.messages);
         assert!(!granted.covers(&asked));
     }

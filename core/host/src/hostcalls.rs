@@ -1,5 +1,5 @@
 //! The host's functions, the same for every runtime: `log`, `clock` and `config` here, [`kv`] for kept bytes, [`crm`] for
-//! customers, interactions, metrics and messages, and [`outbound`] for HTTP.
+//! customers, interactions, metrics and messages, [`records`] for records of declared types, and [`outbound`] for HTTP.
 //!
 //! Each function checks three things in this order: whether the capability's world has it, whether the grant allows it,
 //! and whether the call has bounds left. A missing grant is an error `denied` that the plugin can handle, and a line in
@@ -8,6 +8,7 @@
 mod crm;
 mod kv;
 mod outbound;
+mod records;
 
 use std::time::Duration;
 
@@ -16,6 +17,7 @@ use regard_model::{Attributes, Invalid};
 use serde_json::json;
 
 pub(crate) use crm::{Message, Page, PageRequest};
+pub(crate) use records::{RecordPage, RecordRequest};
 
 use crate::call::{CallContext, Interface};
 use crate::limits::LimitHit;

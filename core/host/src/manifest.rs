@@ -1,8 +1,8 @@
 //! `plugin.toml`: what a plugin is, what it can do and what it asks for.
 //!
 //! Reading order: [`Manifest`], then [`permissions`] (what it asks the operator for), [`limits`] (what it
-//! needs to run), [`settings`] (its configuration schema), [`subscribe`] (the events a hook wants) and
-//! [`component`] (whether a built component keeps to all that).
+//! needs to run), [`settings`] (its configuration schema), [`subscribe`] (the events a hook wants), [`records`] (the
+//! types of records it declares) and [`component`] (whether a built component keeps to all that).
 //!
 //! A manifest is a request, never a grant: the operator's grant is kept elsewhere, and what counts is the
 //! narrower of the two. Unknown keys are errors, so that a misspelt permission cannot be overlooked. Every
@@ -21,6 +21,7 @@ pub mod component;
 pub mod error;
 pub mod limits;
 pub mod permissions;
+pub mod records;
 pub mod settings;
 pub mod subscribe;
 
@@ -29,13 +30,16 @@ use std::env::consts::DLL_SUFFIX;
 use std::fmt;
 use std::path::{Component, Path, PathBuf};
 
+use regard_model::record::RecordDeclaration;
 use semver::Version;
 use serde::{Deserialize, Serialize};
 
 pub(crate) use error::Fault;
 pub use error::ManifestError;
 pub use limits::Limits;
-pub use permissions::{CustomerAccess, HostPattern, InteractionAccess, MetricAccess, Permissions};
+pub use permissions::{
+    CustomerAccess, HostPattern, InteractionAccess, MetricAccess, Permissions, RecordAccess,
+};
 pub use settings::Settings;
 pub use subscribe::{EventKind, Subscription};
 
@@ -86,6 +90,9 @@ pub struct Manifest {
     /// The events that a hook wants; without any, a hook is never called.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub subscribe: Vec<Subscription>,
+    /// The types of records that the plugin declares; it may work with them without asking.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub records: Vec<RecordDeclaration>,
 }
 
 /// What executes a plugin.
@@ -217,6 +224,7 @@ impl Manifest {
                 "add \"connector\" to capabilities or move the schema to [config]",
             ));
         }
+        records::check(&self.id, &self.records)?;
         self.permissions.check().map_err(|fault| fault.under("permissions"))?;
         self.limits.check().map_err(|fault| fault.under("limits"))?;
         self.config.check().map_err(|fault| fault.under("config"))?;

@@ -17,8 +17,8 @@ use std::sync::atomic::Ordering;
 use parking_lot::RwLock;
 use regard_engine::ports::{Clock, Effects, Reads};
 use regard_engine::{Fault, PluginError};
-use regard_model::Metric;
 use regard_model::id::IdGenerator;
+use regard_model::{Metric, RecordType};
 use serde_json::Value;
 
 use crate::call::{Role, Scope, Services};
@@ -197,6 +197,13 @@ impl Host {
             }
         };
         let config = complete(&id, &settings, config)?;
+        let declared = manifest.records.iter().map(|declaration| {
+            let declared = RecordType::new(id.clone(), declaration.clone());
+            declared
+                .map(Arc::new)
+                .map_err(|why| LoadError::Code { plugin: id.clone(), problem: why.to_string() })
+        });
+        let record_types = declared.collect::<Result<_, _>>()?;
         let scope = Arc::new(Scope {
             permissions: grants.effective(&manifest.permissions),
             config_text: config.to_string(),
@@ -204,6 +211,7 @@ impl Host {
             counters: Counters::default(),
             services: self.0.services.clone(),
             digest: package.digest().to_owned(),
+            record_types,
             id: id.clone(),
             config,
         });

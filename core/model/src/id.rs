@@ -173,6 +173,8 @@ ids! {
     ObservationId, ObservationMark, "obs";
     /// Names an outbox entry.
     OutboxId, OutboxMark, "out";
+    /// Names a record of a type that a plugin declares.
+    RecordId, RecordMark, "rec";
     /// Names an access token (not its secret).
     TokenId, TokenMark, "tok";
     /// Names a line of the audit log.

@@ -15,6 +15,7 @@
 //! - [`channel`]: connected endpoints
 //! - [`interaction`]: what happened
 //! - [`metric`]: questions and their observed answers
+//! - [`record`]: objects of the types that plugins declare
 //! - [`outbox`]: messages on their way out
 //! - [`plugin`]: installed extensions and scripts
 //! - [`access`]: roles, tokens and the audit log
@@ -32,6 +33,7 @@ pub mod metric;
 pub mod money;
 pub mod outbox;
 pub mod plugin;
+pub mod record;
 pub mod time;
 
 pub use access::{AuditEntry, Role};
@@ -41,7 +43,7 @@ pub use consent::{Consent, ConsentState};
 pub use customer::{Customer, CustomerKind, LifecycleStage, Merge, Relationship};
 pub use id::{
     AuditId, ChannelId, ConsentId, CustomerId, EvaluationId, InteractionId, MergeId, ObservationId, OutboxId,
-    TokenId,
+    RecordId, TokenId,
 };
 pub use identifier::Identifier;
 pub use interaction::{Interaction, Kind, Provenance};
@@ -50,4 +52,5 @@ pub use metric::{Evaluation, Metric, Observation, Subject, SubjectKind, Window};
 pub use money::{Currency, Money};
 pub use outbox::{DeliveryAttempt, OutboxEntry, OutboxState};
 pub use plugin::{PluginRecord, PluginVersion, ScriptRecord};
+pub use record::{Record, RecordType};
 pub use time::{Horizon, Timestamp};

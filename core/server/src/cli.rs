@@ -9,6 +9,7 @@ mod metric;
 mod openapi;
 mod outbox;
 mod plugin;
+mod record;
 mod serve;
 mod token;
 
@@ -49,6 +50,9 @@ enum Command {
     /// List, evaluate and explain metrics.
     #[command(subcommand)]
     Metric(metric::Command),
+    /// See records of the types that plugins declare, such as cases.
+    #[command(subcommand)]
+    Record(record::Command),
     /// See what is on its way to customers, and requeue dead letters.
     #[command(subcommand)]
     Outbox(outbox::Command),
@@ -110,6 +114,7 @@ async fn run(cli: Cli) -> Result<()> {
         Command::Import(command) => Box::pin(command.run(output)).await,
         Command::Plugin(command) => Box::pin(command.run(output)).await,
         Command::Metric(command) => Box::pin(command.run(output)).await,
+        Command::Record(command) => command.run(output).await,
         Command::Outbox(command) => command.run(output).await,
         Command::Openapi => openapi::run(),
     }

@@ -9,7 +9,7 @@
 //! - [`body`], [`query`] and [`page`]: what a request carries, read strictly
 //! - the resources, one file each: [`customers`], [`merges`], [`relationships`], [`consents`], [`export`],
 //!   [`receiving`] and [`interactions`], [`channels`], [`messages`], [`inbound`], [`outbox`], [`metrics`],
-//!   [`observations`], [`plugins`], [`tokens`], [`audit`]
+//!   [`observations`], [`record_types`], [`records`], [`plugins`], [`tokens`], [`audit`]
 //! - [`problem`]: what a caller is told when something cannot be done
 //! - [`telemetry`] and [`health`]: for those who run the server
 //!
@@ -41,6 +41,8 @@ mod plugins;
 mod problem;
 mod query;
 mod receiving;
+mod record_types;
+mod records;
 mod relationships;
 mod telemetry;
 mod tokens;
@@ -160,6 +162,8 @@ fn quick() -> OpenApiRouter<Arc<Site>> {
         .merge(outbox::routes())
         .merge(metrics::routes())
         .merge(observations::routes())
+        .merge(record_types::routes())
+        .merge(records::routes())
         .merge(plugins::routes())
         .merge(tokens::routes())
         .merge(audit::routes())

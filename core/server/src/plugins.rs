@@ -303,7 +303,7 @@ async fn settle(
         installed_at: version.installed_at,
     };
     let from = serving.map(|serving| serving.digest.as_str());
-    app.store.switch_plugin(&record, from, effects, app.clock.now()).await?;
+    app.store.switch_plugin(&record, from, &manifest.records, effects, app.clock.now()).await?;
     app.host.put(prepared)?;
     // Asking for a position sets it: a hook hears of what happens from its installation on.
     for stream in Stream::ALL {

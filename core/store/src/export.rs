@@ -12,6 +12,7 @@ use crate::failure::During;
 use crate::metrics::observations_of;
 use crate::open::Store;
 use crate::outbox::{read_attempt, read_entries};
+use crate::records::records_of;
 
 /// Merges in one export; a customer with more of them is a defect of some matching.
 const MERGES_MAX: u64 = 10_000;
@@ -20,7 +21,7 @@ const INTERACTIONS_PER_PAGE: u64 = 1_000;
 
 impl Store {
     /// Everything that is stored about a customer, merged ones included, as one JSON document: the customer, the ids
-    /// it was known by, merges, relationships, consents, interactions, observations, messages and their deliveries.
+    /// it was known by, merges, relationships, consents, interactions, observations, records, messages and their deliveries.
     ///
     /// # Errors
     /// `NotFound`.
@@ -69,6 +70,7 @@ impl Store {
             "consents": self.consent_ledger(id).await?,
             "interactions": interactions,
             "observations": observations_of(db, &members, during).await?,
+            "records": records_of(db, id, during).await?,
             "messages": messages,
             "exported_at": self.now(),
         }))

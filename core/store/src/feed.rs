@@ -148,6 +148,9 @@ impl Store {
         for (id, message) in effects.messages {
             self.enqueue_within(write, id, message, &effects.origin, None, during).await?;
         }
+        for change in effects.records {
+            self.change_record_within(write, change, during).await?;
+        }
         for (key, value) in effects.kept {
             kept::keep(write, &effects.origin, key, value, during).await?;
         }

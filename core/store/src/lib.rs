@@ -13,6 +13,7 @@
 //! - [`append`]: the hot path into the log; [`interactions`] and [`facts`]: out of it, as rows and as columns
 //! - [`customers`], [`customer_import`], [`merges`], [`relationships`], [`consents`]: who
 //! - [`channels`], [`secrets`], [`seal`]: where
+//! - [`records`]: objects of the types that plugins declare
 //! - [`metrics`]: what was found out
 //! - [`feed`], [`outbox`], [`delivery`], [`reads`], [`kept`]: what happens next
 //! - [`plugins`], [`plugin_versions`], [`plugin_files`], [`scripts`], [`tokens`], [`audit`], [`idempotency`], [`imports`]: what keeps the house in order
@@ -47,6 +48,7 @@ mod plugin_files;
 mod plugin_versions;
 mod plugins;
 mod reads;
+mod records;
 mod relationships;
 mod scripts;
 mod seal;

@@ -7,6 +7,8 @@
 //! Rules for a new migration: never edit one that was released; every statement may run twice, because SQLite does
 //! not roll a failed one back; a column with a default or a nullable one is added, nothing is renamed.
 
+mod records;
+
 use sea_orm_migration::prelude::*;
 use sea_orm_migration::sea_orm::DbBackend;
 
@@ -17,6 +19,7 @@ impl MigratorTrait for Migrator {
     fn migrations() -> Vec<Box<dyn MigrationTrait>> {
         vec![
             Box::new(Step("m0001_foundation", &[TABLES, INDEXES, VIEWS])),
+            Box::new(Step(records::NAME, &[records::STATEMENTS])),
             Box::new(Step("m0003_plugin_versions", &[PLUGIN_VERSIONS])),
         ]
     }

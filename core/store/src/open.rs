@@ -10,8 +10,8 @@ use std::time::Duration;
 use parking_lot::RwLock;
 use regard_engine::StoreError;
 use regard_engine::ports::{Clock, SystemClock};
-use regard_model::Timestamp;
 use regard_model::id::{Id, IdGenerator};
+use regard_model::{RecordType, Timestamp};
 use sea_orm::{
     ConnectionTrait, DatabaseConnection, DatabaseTransaction, SqliteTransactionMode, SqlxPostgresConnector,
     SqlxSqliteConnector, Statement, TransactionOptions, TransactionTrait,
@@ -22,6 +22,7 @@ use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use tokio::sync::OwnedMutexGuard;
 
 use crate::channels::ChannelCache;
+use crate::entity::record_type;
 use crate::failure::During;
 use crate::migrations::Migrator;
 use crate::seal::Sealer;
@@ -97,6 +98,8 @@ pub(crate) struct Inner {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) channels: RwLock<ChannelCache>,
     pub(crate) tokens: RwLock<TokenCache>,
+    /// Types of records by name, each compiled from the row beside it.
+    pub(crate) record_types: RwLock<HashMap<String, (record_type::Model, Arc<RecordType>)>>,
     pub(crate) sealer: Sealer,
 }
 
@@ -151,6 +154,7 @@ impl Store {
             clock: options.clock,
             channels: RwLock::default(),
             tokens: RwLock::default(),
+            record_types: RwLock::default(),
             sealer: Sealer::new(directory.as_deref(), options.secret_key.as_deref())?,
         });
         let store = Self { inner };

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use regard_engine::StoreError;
 use regard_engine::ports::Effects;
+use regard_model::record::RecordDeclaration;
 use regard_model::{PluginRecord, PluginVersion, Timestamp};
 use sea_orm::sea_query::{Expr, OnConflict};
 use sea_orm::{ColumnTrait, EntityTrait, ExprTrait as _, IntoActiveModel, QueryFilter, QuerySelect};
@@ -15,6 +16,7 @@ use crate::json;
 use crate::open::{Store, Write};
 use crate::plugin_files;
 use crate::plugins;
+use crate::records::review_within;
 
 /// Earlier versions of a plugin that are kept to roll back to; older ones are forgotten with their code.
 pub const EARLIER_VERSIONS_MAX: usize = 9;
@@ -57,15 +59,17 @@ impl Store {
         write.commit().await
     }
 
-    /// Puts the version that `plugin` names into service, together with what its migration changed: all of it or
-    /// nothing. `from` is the digest that serves until then.
+    /// Puts the version that `plugin` names into service, together with the types of records that it declares and with
+    /// what its migration changed: all of it or nothing. `from` is the digest that serves until then.
     ///
     /// # Errors
-    /// `Conflict` when another version serves by now, `NotFound` when the version is not stored.
+    /// `Conflict` when another version serves by now, another plugin declares one of the types, or a stored record does
+    /// not fit its type afterwards; `NotFound` when the version is not stored.
     pub async fn switch_plugin(
         &self,
         plugin: &PluginRecord,
         from: Option<&str>,
+        records: &[RecordDeclaration],
         effects: Effects,
         now: Timestamp,
     ) -> Result<(), StoreError> {
@@ -106,7 +110,10 @@ impl Store {
         }
         stop_waiting(&write, &plugin.id, during).await?;
         plugins::put(&write, plugin, during).await?;
+        // In this order a migration may change records that fit the old declaration only.
+        let changed = self.declare_within(&write, &plugin.id, records, during).await?;
         self.apply(&write, effects, during).await?;
+        review_within(&write, &changed, during).await?;
         prune(&write, &plugin.id, &plugin.digest, during).await?;
         write.commit().await
     }

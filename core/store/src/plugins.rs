@@ -13,6 +13,7 @@ use crate::json;
 use crate::kept;
 use crate::open::{Store, Write};
 use crate::plugin_versions;
+use crate::records::forget_types;
 use crate::secrets::{self, SecretOwner};
 
 impl Store {
@@ -86,7 +87,7 @@ impl Store {
     }
 
     /// Removes a plugin with its versions, its secrets, its positions in the streams and the bytes it kept; says whether
-    /// it was there. What it did stays: messages, audit lines, observations.
+    /// it was there. What it did stays: messages, audit lines, observations, records and their types.
     ///
     /// # Errors
     /// When the store cannot be written.
@@ -101,6 +102,7 @@ impl Store {
             .during(during)?;
         kept::forget(&write, id, during).await?;
         plugin_versions::forget(&write, id, during).await?;
+        forget_types(&write, id, during).await?;
         let removed = Entity::delete_by_id(id.to_owned()).exec(&*write).await.during(during)?;
         write.commit().await?;
         Ok(removed.rows_affected > 0)

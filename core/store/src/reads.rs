@@ -1,11 +1,13 @@
 //! What plugins may read, as the engine's port asks for it.
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
 use regard_engine::StoreError;
-use regard_engine::ports::{InteractionFilter, Reads};
+use regard_engine::ports::{InteractionFilter, Reads, RecordPlace, RecordQuery};
 use regard_model::{
-    Attributes, ChannelId, Customer, CustomerId, Identifier, Interaction, InteractionId, Observation,
-    Subject, Timestamp,
+    Attributes, ChannelId, Customer, CustomerId, Identifier, Interaction, InteractionId, Observation, Record,
+    RecordId, RecordType, Subject, Timestamp,
 };
 
 use crate::open::Store;
@@ -32,6 +34,23 @@ impl Reads for Store {
 
     async fn latest(&self, metric: &str, subject: Subject) -> Result<Option<Observation>, StoreError> {
         self.latest_observation(metric, subject, None).await
+    }
+
+    async fn record_type(&self, kind: &str) -> Result<Option<Arc<RecordType>>, StoreError> {
+        self.find_record_type(kind).await
+    }
+
+    async fn record(&self, kind: &str, id: RecordId) -> Result<Option<Record>, StoreError> {
+        self.find_record(kind, id).await
+    }
+
+    async fn records(
+        &self,
+        query: &RecordQuery,
+        after: Option<&RecordPlace>,
+        limit: usize,
+    ) -> Result<Vec<Record>, StoreError> {
+        self.list_records(query, after, u64::try_from(limit).unwrap_or(u64::MAX)).await
     }
 
     async fn kept(&self, plugin: &str, key: &str) -> Result<Option<Vec<u8>>, StoreError> {

@@ -25,6 +25,8 @@ mod merges;
 mod metrics;
 #[path = "suite/outbox.rs"]
 mod outbox;
+#[path = "suite/records.rs"]
+mod records;
 #[path = "suite/secrets.rs"]
 mod secrets;
 #[path = "suite/views.rs"]
@@ -98,6 +100,16 @@ store_suite! {
     metrics {
         remember_the_value_before,
         are_read_as_columns,
+    }
+    records {
+        are_made_changed_and_deleted,
+        keep_unique_values_apart,
+        are_found_and_sorted_by_their_fields,
+        follow_merges_and_are_given_back,
+        are_effects_of_a_call,
+        refuse_declarations_that_they_do_not_fit,
+        are_indexed_anew_when_the_fields_change,
+        outlive_their_plugin,
     }
     secrets {
         are_sealed_on_disk,

@@ -189,6 +189,14 @@ typedef struct regard_host {
  *   metrics.latest         {"metric", "subject"}    an observation or null                          [hook], metrics
  *   messages.enqueue       {"customer_id", "purpose", "channel"?, "body", "parameters"?, "idempotency_key",
  *                          "not_before_ms"?}        a text: the entry's id                          [hook], messages
+ *   records.get            {"kind", "id"}           a record or null                                [hook]
+ *   records.query          {"kind", "filter"?: {"customer_id"?, "equal"?: {field: value}, "cursor"?, "limit"?}}
+ *                          {"items", "next_cursor"?}, newest first                                  [hook]
+ *   records.create         {"kind", "customer_id"?, "data": {...}}  the record                      [hook]
+ *   records.update         {"kind", "id", "version", "data": {...}} the record                      [hook]
+ *   records.delete         {"kind", "id", "version"}  null                                          [hook]
+ *                          kv and records are there for migrations too; other plugins' types of records need
+ *                          permissions.records
  *
  * A function that this host does not have gives the error "unsupported".
  */

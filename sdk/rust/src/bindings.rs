@@ -23,6 +23,7 @@ pub mod host {
                 import regard:core/interactions@0.1.0;
                 import regard:core/metrics@0.1.0;
                 import regard:core/messages@0.1.0;
+                import regard:core/records@0.1.0;
             }
         ",
         path: "../wit/core",

@@ -83,6 +83,75 @@ pub mod messages {
     pub use crate::bindings::host::regard::core::messages::Message;
 }
 
+/// Records of the types that the plugin declares, and of others' with the permission `records`.
+///
+/// The contract carries the data as JSON text; [`Entry::read`] and the functions named after types do that for you:
+///
+/// ```
+/// use regard_sdk::{records, testing};
+///
+/// #[derive(serde::Serialize, serde::Deserialize)]
+/// struct Case { state: String }
+///
+/// # testing::set(|_| {});
+/// let made = records::create_typed("case", Some("cus_1"), &Case { state: "open".into() })?;
+/// let found = records::get_typed::<Case>("case", &made.id)?.expect("it was made");
+/// assert_eq!(found.data.state, "open");
+/// records::update_typed("case", &found.id, found.version, &Case { state: "closed".into() })?;
+/// # Ok::<(), regard_sdk::Error>(())
+/// ```
+pub mod records {
+    pub use super::imports::records::{create, delete, get, query, update};
+    pub use crate::bindings::host::regard::core::records::{Entry, Filter, Page};
+
+    use serde::Serialize;
+    use serde::de::DeserializeOwned;
+
+    use crate::Error;
+
+    /// An [`Entry`] whose data were read into a type.
+    #[derive(Debug, Clone, PartialEq)]
+    pub struct Record<T> {
+        /// Names the record.
+        pub id: String,
+        /// The customer, after merges.
+        pub customer_id: Option<String>,
+        /// The object.
+        pub data: T,
+        /// What [`update`] and [`delete`] want to know.
+        pub version: u64,
+    }
+
+    impl Entry {
+        /// The data, read into a type; `invalid` when they are something else.
+        pub fn read<T: DeserializeOwned>(self) -> Result<Record<T>, Error> {
+            let Self { id, customer_id, data, version, .. } = self;
+            let data = serde_json::from_str(&data)
+                .map_err(|why| Error::invalid(format!("record {id} is not of the expected form: {why}")))?;
+            Ok(Record { id, customer_id, data, version })
+        }
+    }
+
+    /// [`get`], with the data read into a type.
+    pub fn get_typed<T: DeserializeOwned>(kind: &str, id: &str) -> Result<Option<Record<T>>, Error> {
+        get(kind, id)?.map(Entry::read).transpose()
+    }
+
+    /// [`create`], with the data written from a type.
+    pub fn create_typed<T: Serialize>(
+        kind: &str,
+        customer_id: Option<&str>,
+        data: &T,
+    ) -> Result<Entry, Error> {
+        create(kind, customer_id, &serde_json::to_string(data)?)
+    }
+
+    /// [`update`], with the data written from a type.
+    pub fn update_typed<T: Serialize>(kind: &str, id: &str, version: u64, data: &T) -> Result<Entry, Error> {
+        update(kind, id, version, &serde_json::to_string(data)?)
+    }
+}
+
 /// Writes a line of level trace to the host's log; takes the same as [`info!`].
 #[macro_export]
 macro_rules! trace {

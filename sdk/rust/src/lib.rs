@@ -63,7 +63,7 @@ pub use bindings::host::regard::core::types::{
 };
 pub use connector::Connector;
 pub use hook::Hook;
-pub use host::{clock, config, customers, http, interactions, kv, log, messages, metrics};
+pub use host::{clock, config, customers, http, interactions, kv, log, messages, metrics, records};
 pub use kpi::{Accumulator, Evaluator};
 pub use lifecycle::Plugin;
 pub use migration::Migration;

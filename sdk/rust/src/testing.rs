@@ -19,6 +19,7 @@ use std::collections::{BTreeMap, VecDeque};
 use crate::http::{Request, Response};
 use crate::log::Level;
 use crate::messages::Message;
+use crate::records::Entry;
 use crate::{Customer, Error, Interaction, Observation};
 
 /// What the plugin under test sees of the world and what it did to it.
@@ -44,6 +45,9 @@ pub struct Host {
     pub observations: Vec<Observation>,
     /// Messages enqueued.
     pub messages: Vec<Message>,
+    /// Records with the names of their types, oldest first. Their schemas are not known here, so data of any form and
+    /// equal values of unique fields are taken.
+    pub records: Vec<(String, Entry)>,
     /// Lines logged.
     pub lines: Vec<Line>,
 }
@@ -234,6 +238,101 @@ pub(crate) mod imports {
         }
     }
 
+    pub mod records {
+        use super::*;
+        use crate::records::{Filter, Page};
+        use crate::{Error, Value};
+
+        /// A record by id.
+        pub fn get(kind: &str, id: &str) -> Result<Option<Entry>, Error> {
+            Ok(with(|host| place(host, kind, id).map(|at| host.records[at].1.clone())))
+        }
+
+        /// Records, newest first; the cursor counts those already seen.
+        pub fn query(kind: &str, filter: &Filter, cursor: Option<&str>, limit: u32) -> Result<Page, Error> {
+            let seen =
+                cursor.map_or(Ok(0), str::parse::<usize>).map_err(|_| Error::invalid("unknown cursor"))?;
+            with(|host| {
+                let wanted = host.records.iter().rev().filter(|(of, entry)| {
+                    let data: serde_json::Value = serde_json::from_str(&entry.data).unwrap_or_default();
+                    of == kind
+                        && (filter.customer_id.is_none() || filter.customer_id == entry.customer_id)
+                        && filter.equal.iter().all(|(field, value)| data[field] == json(value))
+                });
+                let mut rest = wanted.skip(seen).map(|(_, entry)| entry.clone());
+                let items: Vec<_> = rest.by_ref().take(limit as usize).collect();
+                let next_cursor = rest.next().map(|_| (seen + items.len()).to_string());
+                Ok(Page { items, next_cursor })
+            })
+        }
+
+        /// Makes a record.
+        pub fn create(kind: &str, customer_id: Option<&str>, data: &str) -> Result<Entry, Error> {
+            let _: serde_json::Value = serde_json::from_str(data)?;
+            with(|host| {
+                let entry = Entry {
+                    id: format!("rec_{}", host.records.len() + 1),
+                    customer_id: customer_id.map(Into::into),
+                    data: data.into(),
+                    version: 1,
+                    created_at_ms: host.now_ms,
+                    updated_at_ms: host.now_ms,
+                };
+                host.records.push((kind.into(), entry.clone()));
+                Ok(entry)
+            })
+        }
+
+        /// Replaces a record's data; `conflict` when `version` is not the stored one.
+        pub fn update(kind: &str, id: &str, version: u64, data: &str) -> Result<Entry, Error> {
+            let _: serde_json::Value = serde_json::from_str(data)?;
+            with(|host| {
+                let at = at_version(host, kind, id, version)?;
+                let now = host.now_ms;
+                let entry = &mut host.records[at].1;
+                entry.data = data.into();
+                entry.version += 1;
+                entry.updated_at_ms = now;
+                Ok(entry.clone())
+            })
+        }
+
+        /// Deletes a record; `conflict` when `version` is not the stored one.
+        pub fn delete(kind: &str, id: &str, version: u64) -> Result<(), Error> {
+            with(|host| {
+                let at = at_version(host, kind, id, version)?;
+                host.records.remove(at);
+                Ok(())
+            })
+        }
+
+        fn place(host: &Host, kind: &str, id: &str) -> Option<usize> {
+            host.records.iter().position(|(of, entry)| of == kind && entry.id == id)
+        }
+
+        fn at_version(host: &Host, kind: &str, id: &str, version: u64) -> Result<usize, Error> {
+            let missing = || Error::not_found(format!("there is no {kind} `{id}`"));
+            let at = place(host, kind, id).ok_or_else(missing)?;
+            let found = host.records[at].1.version;
+            if found == version {
+                Ok(at)
+            } else {
+                Err(Error::conflict(format!("version {version} is not {found}")))
+            }
+        }
+
+        fn json(value: &Value) -> serde_json::Value {
+            match value {
+                Value::Null => serde_json::Value::Null,
+                Value::Boolean(value) => (*value).into(),
+                Value::Integer(value) | Value::TimestampMs(value) => (*value).into(),
+                Value::Number(value) => (*value).into(),
+                Value::Text(text) => text.as_str().into(),
+                Value::Json(text) => serde_json::from_str(text).unwrap_or_default(),
+            }
+        }
+    }
+
     pub mod messages {
         use super::*;
 
@@ -251,7 +350,7 @@ pub(crate) mod imports {
 
 #[cfg(test)]
 mod tests {
-    use crate::{config, customers, info, testing};
+    use crate::{Value, config, customers, info, records, testing};
 
     #[test]
     fn the_log_keeps_text_and_fields() {
@@ -270,6 +369,24 @@ mod tests {
         testing::set(|_| {});
         assert_eq!(config::optional_secret("token"), Ok(None));
         assert_eq!(config::settings::<serde_json::Value>(), Ok(serde_json::json!({})));
+    }
+
+    #[test]
+    fn records_are_found_by_their_fields_and_change_once_per_version() {
+        testing::set(|_| {});
+        let open = records::create("case", Some("c1"), r#"{"state":"open","n":1}"#).expect("made");
+        records::create("case", None, r#"{"state":"closed","n":2}"#).expect("made");
+        let filter = records::Filter {
+            customer_id: None,
+            equal: vec![("state".into(), Value::Text("open".into())), ("n".into(), Value::Integer(1))],
+        };
+        let page = records::query("case", &filter, None, 10).expect("a page");
+        assert_eq!((page.items, page.next_cursor), (vec![open.clone()], None));
+        assert_eq!(records::get("other", &open.id), Ok(None));
+        let changed = records::update("case", &open.id, 1, "{}").expect("changed");
+        assert_eq!(changed.version, 2);
+        assert_eq!(records::delete("case", &open.id, 1).expect_err("stale").code, "conflict");
+        assert_eq!(records::delete("case", &open.id, 2), Ok(()));
     }
 
     #[test]

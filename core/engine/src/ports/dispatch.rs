@@ -7,6 +7,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use regard_model::customer::CustomerChange;
 use regard_model::outbox::NewMessage;
+use regard_model::record::RecordChange;
 use regard_model::{Customer, CustomerId, Interaction, Observation, OutboxId};
 
 use crate::error::StoreError;
@@ -77,6 +78,8 @@ pub struct Effects {
     pub customers: Vec<(CustomerId, CustomerChange)>,
     /// Messages for the outbox, each under an id given out beforehand.
     pub messages: Vec<(OutboxId, NewMessage)>,
+    /// Records made, changed and deleted, in order; each change names the version it was made against.
+    pub records: Vec<RecordChange>,
     /// Bytes that the plugin keeps; `None` deletes the key.
     pub kept: Vec<(String, Option<Vec<u8>>)>,
     /// Digest of the version that made them. What a version kept is refused once another one serves, because that one
@@ -113,7 +116,10 @@ impl PartialEq for Lease {
 impl Effects {
     /// Whether there is nothing to do.
     pub fn is_empty(&self) -> bool {
-        self.customers.is_empty() && self.messages.is_empty() && self.kept.is_empty()
+        self.customers.is_empty()
+            && self.messages.is_empty()
+            && self.records.is_empty()
+            && self.kept.is_empty()
     }
 }
 
@@ -145,7 +151,8 @@ pub trait Feed: Send + Sync {
         limit: usize,
     ) -> Result<(Vec<Event>, i64), StoreError>;
 
-    /// Makes `effects` and `progress` durable together. `Conflict` when a customer changed since the plugin read it, or
-    /// another version of the plugin serves by now: nothing is stored then, and the plugin has to be called again.
+    /// Makes `effects` and `progress` durable together. `Conflict` when a customer or a record changed since the plugin
+    /// read it, or another version of the plugin serves by now: nothing is stored then, and the plugin has to be called
+    /// again.
     async fn commit(&self, progress: Option<&Progress>, effects: Effects) -> Result<(), StoreError>;
 }

@@ -1,8 +1,12 @@
 //! What plugins and evaluators may read.
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
 use async_trait::async_trait;
 use regard_model::{
-    Attributes, Customer, CustomerId, Identifier, Interaction, InteractionId, Observation, Subject, Timestamp,
+    Attributes, Customer, CustomerId, Identifier, Interaction, InteractionId, Observation, Record, RecordId,
+    RecordType, Subject, Timestamp,
 };
 
 use crate::error::StoreError;
@@ -22,6 +26,38 @@ pub struct InteractionFilter {
     pub until: Option<Timestamp>,
 }
 
+/// Which records a caller asks for, and in which order.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct RecordQuery {
+    /// Name of their type.
+    pub kind: String,
+    /// Of this customer, merges resolved.
+    pub customer: Option<CustomerId>,
+    /// Values that indexed fields must have; `null` is for those that have none.
+    pub equal: BTreeMap<String, serde_json::Value>,
+    /// By an indexed field; newest first without one.
+    pub sort: Option<RecordSort>,
+}
+
+/// Sorts records by an indexed field: those without a value first, then false before true, numbers by size, texts by
+/// their characters' numbers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RecordSort {
+    /// The field.
+    pub field: String,
+    /// Whether the other way round.
+    pub descending: bool,
+}
+
+/// Where a page of records ended.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RecordPlace {
+    /// The last record.
+    pub id: RecordId,
+    /// Its value of the field that is sorted by; `null` without one.
+    pub value: serde_json::Value,
+}
+
 /// What a plugin's host functions read; the host checks grants before it asks.
 #[async_trait]
 pub trait Reads: Send + Sync {
@@ -38,6 +74,17 @@ pub trait Reads: Send + Sync {
     ) -> Result<Vec<Interaction>, StoreError>;
     /// The newest observation of `metric` for `subject`.
     async fn latest(&self, metric: &str, subject: Subject) -> Result<Option<Observation>, StoreError>;
+    /// The type of records called `kind`.
+    async fn record_type(&self, kind: &str) -> Result<Option<Arc<RecordType>>, StoreError>;
+    /// A record of that type.
+    async fn record(&self, kind: &str, id: RecordId) -> Result<Option<Record>, StoreError>;
+    /// Records in the order of the query; `after` is where the page before ended.
+    async fn records(
+        &self,
+        query: &RecordQuery,
+        after: Option<&RecordPlace>,
+        limit: usize,
+    ) -> Result<Vec<Record>, StoreError>;
     /// Bytes that `plugin` keeps under `key`.
     async fn kept(&self, plugin: &str, key: &str) -> Result<Option<Vec<u8>>, StoreError>;
     /// Keys under which `plugin` keeps bytes: those that begin with `prefix`, ascending, from the one after `after` on.

@@ -75,6 +75,10 @@ impl Manifest {
                     ("interactions", asked.interactions > InteractionAccess::None, "interactions = \"read\"")
                 }
                 "metrics" => ("metrics", asked.metrics > MetricAccess::None, "metrics = \"read\""),
+                "records" => {
+                    let any = !asked.records.is_empty() || !self.records.is_empty();
+                    ("records", any, "records = { \"case\" = \"read\" }, declare a type with [[records]]")
+                }
                 "http" => {
                     let any = !asked.hosts.is_empty() || !asked.private_hosts.is_empty();
                     ("hosts", any, "hosts = [\"api.example.com\"]")
@@ -133,6 +137,7 @@ mod tests {
             message(&["regard:core/http"], hook),
             "permissions.hosts does not cover `regard:core/http@0.1.0`, which the component imports"
         );
+        assert!(message(&["regard:core/records"], hook).starts_with("permissions.records does not cover"));
         assert_eq!(message(&[], &[]), "capabilities names \"hook\", which the component does not export");
         assert_eq!(
             message(&[], &["regard:hook/hook", "regard:kpi/evaluator"]),

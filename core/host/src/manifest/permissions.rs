@@ -3,13 +3,15 @@
 //! Everything is absent by default. Hosts are named, not addresses: an address of a private network or of
 //! the machine itself is refused even when its name matches, unless it stands in `private_hosts`.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
+use regard_model::record::declaration::check_name;
 use serde::{Deserialize, Serialize};
 
-use super::Fault;
+use super::{Fault, records};
 
-/// The most hosts, private hosts or secrets a manifest may name; a longer list cannot be reviewed by a
+/// The most hosts, private hosts, secrets or types of records a manifest may name; a longer list cannot be reviewed by a
 /// person.
 pub const NAMES_MAX: usize = 64;
 
@@ -33,6 +35,9 @@ pub struct Permissions {
     pub messages: bool,
     /// Whether the plugin may keep bytes between calls.
     pub kv: bool,
+    /// Access to records of other plugins' types, by the type's name; its own are its own.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub records: BTreeMap<String, RecordAccess>,
 }
 
 /// Access to customers, from nothing to everything.
@@ -70,6 +75,16 @@ pub enum MetricAccess {
     Read,
 }
 
+/// Access to the records of a type.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum RecordAccess {
+    /// `get` and `query`.
+    Read,
+    /// `create`, `update` and `delete` as well.
+    Write,
+}
+
 impl Permissions {
     /// Whether `self` asks for nothing beyond `granted`; a wider request after an upgrade waits for consent.
     pub fn within(&self, granted: &Self) -> bool {
@@ -81,6 +96,7 @@ impl Permissions {
             && self.metrics <= granted.metrics
             && self.messages <= granted.messages
             && self.kv <= granted.kv
+            && self.records.iter().all(|(kind, access)| granted.record_access(kind) >= Some(*access))
     }
 
     /// What `self` asks for beyond `granted`, one line of the manifest each, as the operator reads it.
@@ -108,6 +124,10 @@ impl Permissions {
             ("messages", self.messages > granted.messages),
             ("kv", self.kv > granted.kv),
         ];
+        let records = self.records.iter().filter(|(name, asked)| granted.records.get(*name) < Some(asked));
+        lines.extend(records.map(|(name, asked)| {
+            format!("records: {name} = {}", if *asked == RecordAccess::Write { "write" } else { "read" })
+        }));
         lines.extend(switches.iter().filter(|(_, missing)| *missing).map(|(name, _)| (*name).to_owned()));
         lines
     }
@@ -127,11 +147,17 @@ impl Permissions {
         })
     }
 
+    /// The access to records of the type `kind` that was asked for.
+    pub fn record_access(&self, kind: &str) -> Option<RecordAccess> {
+        self.records.get(kind).copied()
+    }
+
     pub(super) fn check(&self) -> Result<(), Fault> {
         let lengths = [
             ("hosts", self.hosts.len()),
             ("private_hosts", self.private_hosts.len()),
             ("secrets", self.secrets.len()),
+            ("records", self.records.len()),
         ];
         for (key, length) in lengths {
             if length > NAMES_MAX {
@@ -170,6 +196,11 @@ impl Permissions {
                     format!("`{secret}` is not the name of a secret"),
                     "use lower-case letters, digits and hyphens, such as `signing-secret`",
                 ));
+            }
+        }
+        for kind in self.records.keys() {
+            if let Err(invalid) = check_name(kind) {
+                return Err(records::fault(invalid).under("records"));
             }
         }
         Ok(())
@@ -283,6 +314,10 @@ mod tests {
         let writes = Permissions { customers: CustomerAccess::Write, ..Permissions::default() };
         let reads = Permissions { customers: CustomerAccess::Read, ..Permissions::default() };
         assert!(reads.within(&writes) && !writes.within(&reads));
+        let cases =
+            |access| Permissions { records: [("case".to_owned(), access)].into(), ..Permissions::default() };
+        let (reads, writes) = (cases(RecordAccess::Read), cases(RecordAccess::Write));
+        assert!(reads.within(&writes) && !writes.within(&reads) && !reads.within(&Permissions::default()));
     }
 
     #[test]

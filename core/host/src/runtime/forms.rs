@@ -9,7 +9,7 @@ use regard_model::{Attributes, Metric, SubjectKind};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::hostcalls::{Message, PageRequest};
+use crate::hostcalls::{Message, PageRequest, RecordRequest};
 
 /// What `customers.update` changes.
 #[derive(Debug, Default, Deserialize)]
@@ -44,6 +44,27 @@ impl From<Query> for PageRequest {
             kind: query.kind,
             since_ms: query.since_ms,
             until_ms: query.until_ms,
+            cursor: query.cursor,
+            limit: query.limit.unwrap_or(PAGE_DEFAULT),
+        }
+    }
+}
+
+/// What `records.query` is asked.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct RecordQuery {
+    customer_id: Option<String>,
+    equal: Attributes,
+    cursor: Option<String>,
+    limit: Option<u32>,
+}
+
+impl From<RecordQuery> for RecordRequest {
+    fn from(query: RecordQuery) -> Self {
+        Self {
+            customer: query.customer_id,
+            equal: query.equal,
             cursor: query.cursor,
             limit: query.limit.unwrap_or(PAGE_DEFAULT),
         }

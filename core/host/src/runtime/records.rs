@@ -1,10 +1,10 @@
 //! The contract's records as JSON that a plugin is given: the same names with underscores. What is absent is left out.
 
 use regard_engine::ports::{Event, Outbound};
-use regard_model::{Channel, Customer, Interaction, Observation};
+use regard_model::{Channel, Customer, Interaction, Observation, Record};
 use serde_json::{Value, json};
 
-use crate::hostcalls::Page;
+use crate::hostcalls::{Page, RecordPage};
 
 /// An object without its nulls: absence says the same in Luau.
 pub(super) fn sparse(mut value: Value) -> Value {
@@ -91,4 +91,29 @@ pub(crate) fn outbound(message: &Outbound) -> Value {
         "text": message.text,
         "attributes": message.attributes,
     }))
+}
+
+/// A record as the contract's entry.
+pub(crate) fn entry(record: &Record) -> Value {
+    let mut entry = json!({
+        "id": record.id,
+        "data": record.data,
+        "version": record.version,
+        "created_at_ms": record.created_at.as_millis(),
+        "updated_at_ms": record.updated_at.as_millis(),
+    });
+    if let Some(customer) = record.customer_id {
+        entry["customer_id"] = json!(customer);
+    }
+    entry
+}
+
+/// A page of records.
+pub(crate) fn entries(page: &RecordPage) -> Value {
+    let items: Vec<_> = page.items.iter().map(entry).collect();
+    let mut entries = json!({ "items": items });
+    if let Some(cursor) = &page.next_cursor {
+        entries["next_cursor"] = cursor.as_str().into();
+    }
+    entries
 }

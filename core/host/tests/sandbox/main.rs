@@ -7,6 +7,7 @@ mod hostile;
 mod loading;
 mod native;
 mod network;
+mod records;
 mod service;
 mod versions;
 mod welcome;

@@ -109,7 +109,7 @@ async fn a_call_that_does_not_return_is_given_up() {
     returned(&world).await;
     let stats = world.host.stats();
     let counted = stats.iter().find(|stats| stats.plugin == "hostile").expect("its counters");
-    assert_eq!(counted.faults, [(Fault::Timeout, 1)]);
+    assert_eq!(counted.faults(), [(Fault::Timeout, 1)]);
 }
 
 /// More calls than a library has threads: those that find none fail by themselves, and no other plugin waits.

@@ -8,14 +8,14 @@ use std::time::Duration;
 use async_trait::async_trait;
 use parking_lot::Mutex;
 use regard_engine::StoreError;
-use regard_engine::ports::{Clock, Event, InteractionFilter, Reads};
+use regard_engine::ports::{Clock, Event, InteractionFilter, Reads, RecordPlace, RecordQuery};
 use regard_host::build::{self, BuildOptions, Built, build_plugin};
 use regard_host::{CallLimits, Grants, Host, HostOptions, Manifest, OperatorLimits, Package, PluginStatus};
 use regard_model::customer::CustomerKind;
 use regard_model::interaction::Provenance;
 use regard_model::{
     Attributes, Channel, ChannelId, Customer, CustomerId, Identifier, Interaction, InteractionId,
-    LifecycleStage, Observation, Subject, Timestamp,
+    LifecycleStage, Observation, Record, RecordId, RecordType, Subject, Timestamp,
 };
 use serde_json::{Value, json};
 
@@ -43,6 +43,8 @@ pub struct Stored {
     pub customers: Mutex<BTreeMap<CustomerId, Customer>>,
     pub secrets: Mutex<BTreeMap<String, String>>,
     pub audit: Mutex<Vec<(String, String, Attributes)>>,
+    pub record_types: Mutex<BTreeMap<String, Arc<RecordType>>>,
+    pub records: Mutex<BTreeMap<RecordId, Record>>,
 }
 
 #[async_trait]
@@ -67,6 +69,30 @@ impl Reads for Stored {
 
     async fn latest(&self, _: &str, _: Subject) -> Result<Option<Observation>, StoreError> {
         Ok(None)
+    }
+
+    async fn record_type(&self, kind: &str) -> Result<Option<Arc<RecordType>>, StoreError> {
+        Ok(self.record_types.lock().get(kind).cloned())
+    }
+
+    async fn record(&self, kind: &str, id: RecordId) -> Result<Option<Record>, StoreError> {
+        Ok(self.records.lock().get(&id).filter(|record| record.kind == kind).cloned())
+    }
+
+    async fn records(
+        &self,
+        query: &RecordQuery,
+        after: Option<&RecordPlace>,
+        limit: usize,
+    ) -> Result<Vec<Record>, StoreError> {
+        let records = self.records.lock();
+        let wanted = records.values().rev().filter(|record| {
+            record.kind == query.kind
+                && after.is_none_or(|after| record.id < after.id)
+                && query.customer.is_none_or(|customer| record.customer_id == Some(customer))
+                && query.equal.iter().all(|(field, value)| record.data.get(field) == Some(value))
+        });
+        Ok(wanted.take(limit).cloned().collect())
     }
 
     async fn kept(&self, _: &str, _: &str) -> Result<Option<Vec<u8>>, StoreError> {

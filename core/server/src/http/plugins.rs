@@ -248,6 +248,7 @@ async fn get(
     responses(
         (status = 201, description = "The plugin, which serves now", body = PluginView),
         (status = 202, description = "The plugin; the new version waits for consent", body = PluginView),
+        (status = 409, description = "Another plugin declares a record type of the same name, or a stored record does not fit; nothing was changed"),
         (status = 422, description = "Manifest, code and grants do not agree, or the migration failed; nothing was changed"),
     ),
 )]
@@ -402,7 +403,7 @@ async fn disable(
     view(&site, &id).await
 }
 
-/// Removes a plugin. What it observed and sent stays.
+/// Removes a plugin. What it observed and sent stays, and so do the records of its types.
 #[utoipa::path(
     delete, path = "/plugins/{id}", tag = "plugins", operation_id = "removePlugin",
     params(("id" = String, Path, description = "The plugin")),

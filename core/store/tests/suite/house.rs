@@ -153,15 +153,15 @@ pub async fn switches_versions_with_what_they_keep(bed: Bed) -> Result<()> {
     };
     let ((one, files), (two, more)) = (version("1", "0.1.0"), version("2", "0.2.0"));
     store.put_plugin_version(&one, &files, false).await?;
-    store.switch_plugin(&serving(&one), None, Effects::default(), at(1)).await?;
+    store.switch_plugin(&serving(&one), None, &[], Effects::default(), at(1)).await?;
     store.commit(None, keeps(&one, b"old")).await?;
 
     store.put_plugin_version(&two, &more, true).await?;
     let waiting = store.find_plugin("hook-x").await?.context("there")?;
     assert_eq!((waiting.version.as_str(), waiting.waiting.as_ref()), ("0.1.0", Some(&two.digest)));
-    let stale = store.switch_plugin(&serving(&two), Some(&two.digest), Effects::default(), at(2)).await;
+    let stale = store.switch_plugin(&serving(&two), Some(&two.digest), &[], Effects::default(), at(2)).await;
     assert!(matches!(stale, Err(StoreError::Conflict(_))), "another version serves: {stale:?}");
-    store.switch_plugin(&serving(&two), Some(&one.digest), keeps(&one, b"new"), at(3)).await?;
+    store.switch_plugin(&serving(&two), Some(&one.digest), &[], keeps(&one, b"new"), at(3)).await?;
     let now = store.find_plugin("hook-x").await?.context("there")?;
     assert_eq!((now.version.as_str(), now.waiting), ("0.2.0", None));
     assert_eq!(store.kept("hook-x", "shape").await?.as_deref(), Some(&b"new"[..]));
@@ -186,7 +186,9 @@ pub async fn switches_versions_with_what_they_keep(bed: Bed) -> Result<()> {
         let (next, code) = version(&digit, &format!("1.{number}.0"));
         let from = store.find_plugin("hook-x").await?.context("there")?.digest;
         store.put_plugin_version(&next, &code, false).await?;
-        store.switch_plugin(&serving(&next), Some(&from), Effects::default(), at(10 + number as i64)).await?;
+        store
+            .switch_plugin(&serving(&next), Some(&from), &[], Effects::default(), at(10 + number as i64))
+            .await?;
     }
     let versions = store.plugin_versions("hook-x").await?;
     assert_eq!(versions.len(), EARLIER_VERSIONS_MAX + 1);

@@ -13,6 +13,7 @@ use crate::http::{Request, Response};
 use crate::interactions::{self, Filter};
 use crate::kpi::{Metric, Subject};
 use crate::messages::Message;
+use crate::records::{self, Entry};
 use crate::{Attributes, Customer, Error, Identifier, Inbound, Interaction, Money, Observation, Value};
 
 pub(super) mod base64 {
@@ -387,6 +388,39 @@ pub(super) fn interactions(mut value: Json) -> Result<interactions::Page, Error>
         items: items.into_iter().map(interaction).collect::<Result<_, _>>()?,
         next_cursor,
     })
+}
+
+pub(super) fn entry(value: Json) -> Result<Entry, Error> {
+    #[derive(Deserialize)]
+    struct Form {
+        id: String,
+        customer_id: Option<String>,
+        data: Json,
+        version: u64,
+        created_at_ms: i64,
+        updated_at_ms: i64,
+    }
+    let Form { id, customer_id, data, version, created_at_ms, updated_at_ms } = read(value)?;
+    Ok(Entry { id, customer_id, data: data.to_string(), version, created_at_ms, updated_at_ms })
+}
+
+pub(super) fn record_query(
+    kind: &str,
+    filter: &records::Filter,
+    equal: Json,
+    cursor: Option<&str>,
+    limit: u32,
+) -> Json {
+    json!({
+        "kind": kind,
+        "filter": { "customer_id": filter.customer_id, "equal": equal, "cursor": cursor, "limit": limit },
+    })
+}
+
+pub(super) fn entries(mut value: Json) -> Result<records::Page, Error> {
+    let items: Vec<Json> = read(value["items"].take())?;
+    let next_cursor = read(value["next_cursor"].take())?;
+    Ok(records::Page { items: items.into_iter().map(entry).collect::<Result<_, _>>()?, next_cursor })
 }
 
 pub(super) fn message(message: &Message, parameters: Json) -> Json {

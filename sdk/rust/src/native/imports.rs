@@ -186,6 +186,57 @@ pub mod metrics {
     }
 }
 
+pub mod records {
+    use super::*;
+    use crate::records::{Entry, Filter, Page};
+
+    /// A record by id.
+    pub fn get(kind: &str, id: &str) -> Result<Option<Entry>, Error> {
+        match ask("records.get", || serde_json::json!({ "kind": kind, "id": id })) {
+            None => testing::records::get(kind, id),
+            Some(answer) => optional(answer?, forms::entry),
+        }
+    }
+
+    /// Records, newest first.
+    pub fn query(kind: &str, filter: &Filter, cursor: Option<&str>, limit: u32) -> Result<Page, Error> {
+        let equal = forms::from_attributes(&filter.equal)?;
+        let arguments = || forms::record_query(kind, filter, equal, cursor, limit);
+        match ask("records.query", arguments) {
+            None => testing::records::query(kind, filter, cursor, limit),
+            Some(answer) => forms::entries(answer?),
+        }
+    }
+
+    /// Makes a record.
+    pub fn create(kind: &str, customer_id: Option<&str>, data: &str) -> Result<Entry, Error> {
+        let object: serde_json::Value = serde_json::from_str(data)?;
+        let arguments = || serde_json::json!({ "kind": kind, "customer_id": customer_id, "data": object });
+        match ask("records.create", arguments) {
+            None => testing::records::create(kind, customer_id, data),
+            Some(answer) => forms::entry(answer?),
+        }
+    }
+
+    /// Replaces a record's data; `conflict` when `version` is not the stored one.
+    pub fn update(kind: &str, id: &str, version: u64, data: &str) -> Result<Entry, Error> {
+        let object: serde_json::Value = serde_json::from_str(data)?;
+        let arguments = || serde_json::json!({ "kind": kind, "id": id, "version": version, "data": object });
+        match ask("records.update", arguments) {
+            None => testing::records::update(kind, id, version, data),
+            Some(answer) => forms::entry(answer?),
+        }
+    }
+
+    /// Deletes a record; `conflict` when `version` is not the stored one.
+    pub fn delete(kind: &str, id: &str, version: u64) -> Result<(), Error> {
+        match ask("records.delete", || serde_json::json!({ "kind": kind, "id": id, "version": version })) {
+            None => testing::records::delete(kind, id, version),
+            Some(answer) => answer.map(drop),
+        }
+    }
+}
+
 pub mod messages {
     use super::*;
     use crate::messages::Message;

@@ -1,6 +1,8 @@
 //! The host's functions for Luau programs. Each gives `true` and its results, or `false` and an error's code, message
 //! and time to wait; the bootstrap turns the latter into raised tables.
 
+mod entries;
+
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -15,6 +17,7 @@ use super::{Code, forms, interrupt, records, require, values};
 use crate::call::CallContext;
 use crate::hostcalls::{self, CallError, Stop};
 use crate::limits::LimitHit;
+use crate::runtime::forms::PAGE_DEFAULT;
 
 /// The table of host functions that the bootstrap takes.
 pub(super) fn native(lua: &Lua, code: Arc<Code>) -> mlua::Result<Table> {
@@ -24,6 +27,7 @@ pub(super) fn native(lua: &Lua, code: Arc<Code>) -> mlua::Result<Table> {
     require::modules(lua, &native, code)?;
     config_and_kv(lua, &native)?;
     crm(lua, &native)?;
+    entries::functions(lua, &native)?;
     Ok(native)
 }
 
@@ -120,7 +124,7 @@ fn config_and_kv(lua: &Lua, native: &Table) -> mlua::Result<()> {
     native.raw_set(
         "kv_keys",
         lua.create_function(|lua, (prefix, after, limit): (String, Option<String>, Option<u32>)| {
-            let limit = limit.unwrap_or(forms::PAGE_DEFAULT);
+            let limit = limit.unwrap_or(PAGE_DEFAULT);
             let keys = host(lua, async |call| call.kept_keys(&prefix, after.as_deref(), limit).await)?;
             answer(lua, keys, |lua, keys| keys.into_lua(lua))
         })?,

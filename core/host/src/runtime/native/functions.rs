@@ -78,6 +78,47 @@ struct Latest {
     subject: String,
 }
 
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RecordId {
+    kind: String,
+    id: String,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RecordsOf {
+    kind: String,
+    #[serde(default)]
+    filter: forms::RecordQuery,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RecordCreate {
+    kind: String,
+    #[serde(default)]
+    customer_id: Option<String>,
+    data: Value,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RecordUpdate {
+    kind: String,
+    id: String,
+    version: u64,
+    data: Value,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RecordDelete {
+    kind: String,
+    id: String,
+    version: u64,
+}
+
 /// Calls the function `name`; its result as JSON.
 pub(super) async fn answer(call: &mut CallContext, name: &str, arguments: &[u8]) -> Result<Value, Stop> {
     Ok(match name {
@@ -136,6 +177,27 @@ pub(super) async fn answer(call: &mut CallContext, name: &str, arguments: &[u8])
         "metrics.latest" => {
             let Latest { metric, subject } = read(call, arguments)?;
             call.latest(&metric, &subject).await?.as_ref().map_or(Value::Null, records::observation)
+        }
+        "records.get" => {
+            let RecordId { kind, id } = read(call, arguments)?;
+            call.record(&kind, &id).await?.as_ref().map_or(Value::Null, records::entry)
+        }
+        "records.query" => {
+            let RecordsOf { kind, filter } = read(call, arguments)?;
+            records::entries(&call.records(&kind, filter.into()).await?)
+        }
+        "records.create" => {
+            let RecordCreate { kind, customer_id, data } = read(call, arguments)?;
+            records::entry(&call.create_record(&kind, customer_id.as_deref(), &data.to_string()).await?)
+        }
+        "records.update" => {
+            let RecordUpdate { kind, id, version, data } = read(call, arguments)?;
+            records::entry(&call.update_record(&kind, &id, version, &data.to_string()).await?)
+        }
+        "records.delete" => {
+            let RecordDelete { kind, id, version } = read(call, arguments)?;
+            call.delete_record(&kind, &id, version).await?;
+            Value::Null
         }
         "messages.enqueue" => {
             let message: forms::NewMessage = read(call, arguments)?;

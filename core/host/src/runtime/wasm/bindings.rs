@@ -19,6 +19,7 @@ pub(crate) mod host {
                 import regard:core/interactions@0.1.0;
                 import regard:core/metrics@0.1.0;
                 import regard:core/messages@0.1.0;
+                import regard:core/records@0.1.0;
             }
         ",
         path: ["../../sdk/wit/core"],

@@ -1,11 +1,12 @@
 //! The host's functions for components: each converts, asks the runtime-independent one, and converts back.
 
+use regard_model::Record;
 use wasmtime::Engine;
 use wasmtime::component::{HasSelf, Linker};
 
 use super::bindings::host::Imports;
 use super::bindings::host::regard::core::{
-    clock, config, customers, http, interactions, kv, log, messages, metrics, types,
+    clock, config, customers, http, interactions, kv, log, messages, metrics, records, types,
 };
 use super::convert;
 use super::guest::State;
@@ -187,5 +188,75 @@ impl messages::Host for State {
             Err(error) => Err(error.into()),
         };
         reported(enqueued.map(|id| id.to_string()))
+    }
+}
+
+impl records::Host for State {
+    async fn get(
+        &mut self,
+        kind: String,
+        id: String,
+    ) -> wasmtime::Result<Result<Option<records::Entry>, types::Error>> {
+        let found = self.call.record(&kind, &id).await;
+        reported(found.map(|record| record.map(entry)))
+    }
+
+    async fn query(
+        &mut self,
+        kind: String,
+        filter: records::Filter,
+        cursor: Option<String>,
+        limit: u32,
+    ) -> wasmtime::Result<Result<records::Page, types::Error>> {
+        let page = match convert::attributes(filter.equal) {
+            Ok(equal) => {
+                let request = hostcalls::RecordRequest { customer: filter.customer_id, equal, cursor, limit };
+                self.call.records(&kind, request).await
+            }
+            Err(error) => Err(error.into()),
+        };
+        reported(page.map(|page| records::Page {
+            items: page.items.into_iter().map(entry).collect(),
+            next_cursor: page.next_cursor,
+        }))
+    }
+
+    async fn create(
+        &mut self,
+        kind: String,
+        customer_id: Option<String>,
+        data: String,
+    ) -> wasmtime::Result<Result<records::Entry, types::Error>> {
+        reported(self.call.create_record(&kind, customer_id.as_deref(), &data).await.map(entry))
+    }
+
+    async fn update(
+        &mut self,
+        kind: String,
+        id: String,
+        version: u64,
+        data: String,
+    ) -> wasmtime::Result<Result<records::Entry, types::Error>> {
+        reported(self.call.update_record(&kind, &id, version, &data).await.map(entry))
+    }
+
+    async fn delete(
+        &mut self,
+        kind: String,
+        id: String,
+        version: u64,
+    ) -> wasmtime::Result<Result<(), types::Error>> {
+        reported(self.call.delete_record(&kind, &id, version).await)
+    }
+}
+
+fn entry(record: Record) -> records::Entry {
+    records::Entry {
+        id: record.id.to_string(),
+        customer_id: record.customer_id.map(|id| id.to_string()),
+        data: record.data.to_string(),
+        version: u64::try_from(record.version).unwrap_or_default(),
+        created_at_ms: record.created_at.as_millis(),
+        updated_at_ms: record.updated_at.as_millis(),
     }
 }
