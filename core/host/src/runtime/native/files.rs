@@ -6,6 +6,7 @@
 use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Makes sure that `folder` has the library of the package with this digest; gives its place.
 pub(super) fn place(folder: &Path, digest: &str, library: &[u8]) -> Result<PathBuf, String> {
@@ -37,9 +38,12 @@ fn closed_folder(folder: &Path) -> std::io::Result<()> {
     Ok(())
 }
 
-/// Writes beside and renames: nobody ever loads half a file, and who has loaded the one before keeps it.
+/// Writes beside and renames: nobody ever loads half a file, and who has loaded the one before keeps it. Two hosts may do so
+/// at once, also within one program, and each has a name of its own beside.
 fn write(file: &Path, library: &[u8]) -> std::io::Result<()> {
-    let beside = file.with_extension(format!("{}.new", std::process::id()));
+    static WRITES: AtomicU64 = AtomicU64::new(0);
+    let (program, write) = (std::process::id(), WRITES.fetch_add(1, Ordering::Relaxed));
+    let beside = file.with_extension(format!("{program}-{write}.new"));
     let mut new = fs::File::create(&beside)?;
     new.write_all(library)?;
     new.sync_all()?;
@@ -59,6 +63,20 @@ mod tests {
         fs::write(&file, b"damaged").expect("damage");
         assert_eq!(place(&inner, "d1", b"library"), Ok(file.clone()));
         assert_eq!(fs::read(&file).expect("the file"), b"library");
+        assert_eq!(fs::read_dir(&inner).expect("the folder").count(), 1);
+    }
+
+    #[test]
+    fn several_hosts_place_the_same_library_at_once() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let inner = folder.path().join("native");
+        let library = vec![7; 1 << 20];
+        std::thread::scope(|scope| {
+            let hosts: Vec<_> = (0..8).map(|_| scope.spawn(|| place(&inner, "d1", &library))).collect();
+            for host in hosts {
+                host.join().expect("a host").expect("placed");
+            }
+        });
         assert_eq!(fs::read_dir(&inner).expect("the folder").count(), 1);
     }
 

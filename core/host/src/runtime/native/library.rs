@@ -92,7 +92,7 @@ pub(super) fn open(file: &Path) -> Result<Opened, String> {
         return Err(format!("is made for version {abi_major} of the native interface, not for {ABI_MAJOR}"));
     }
     let size = size as usize;
-    if size < HEAD_BYTES || size % size_of::<usize>() != 0 {
+    if size < HEAD_BYTES || !size.is_multiple_of(size_of::<usize>()) {
         return Err(format!("states {size} bytes as the size of its table, which cannot be"));
     }
     let mut known = Plugin::NOTHING;

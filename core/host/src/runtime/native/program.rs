@@ -32,7 +32,7 @@ impl NativeProgram {
         if !self.library.has(Function::Configure) {
             return Ok(());
         }
-        Ok(self.run(call, Function::Configure, || json!({}), |_| Ok(())).await?.0)
+        self.run(call, Function::Configure, || json!({}), |_| Ok(())).await.map(drop)
     }
 
     /// Calls `function` on a thread of the library's. `arguments` makes what it is given, `convert` takes over what it
