@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail};
 use regard_host::Package;
+use regard_host::build::sources::Language;
 use regard_host::build::{self, BuildOptions};
 use regard_host::manifest::{MANIFEST_FILE, Manifest, Runtime};
 
@@ -31,8 +32,8 @@ pub fn source_folder(name: &str) -> Result<PathBuf> {
 /// Builds a plugin's folder where it needs it, and reads it. `say` hears what is going on.
 pub fn package(folder: &Path, say: &mut dyn FnMut(&str)) -> Result<Package> {
     let manifest = Manifest::read(folder)?;
-    let is_rust = folder.join("Cargo.toml").is_file();
-    if manifest.runtime != Runtime::Wasm || !is_rust {
+    // Without sources that can be built, the component lies there already.
+    if manifest.runtime != Runtime::Wasm || Language::of(folder).is_none() {
         return Ok(Package::from_folder(folder)?);
     }
     let options = BuildOptions::new(build::cache_dir().join("components"));

@@ -17,9 +17,9 @@ use crate::config::Reach;
 
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum Command {
-    /// Turn a Rust plugin's folder into a WebAssembly component. Finds or builds the WebAssembly standard library.
+    /// Turn a plugin's folder into a WebAssembly component. Finds or installs what its language needs, outside the system.
     Build {
-        /// The folder with plugin.toml and Cargo.toml.
+        /// The folder with plugin.toml and Cargo.toml, plugin.ts or plugin.py.
         folder: PathBuf,
         /// Where <id>.wasm goes.
         #[arg(long, value_name = "DIR", default_value = ".")]
@@ -28,12 +28,12 @@ pub(super) enum Command {
         #[arg(long)]
         offline: bool,
     },
-    /// Check a plugin's folder: manifest, code, size; builds it when it is written in Rust.
+    /// Check a plugin's folder: manifest, code, size; builds it when it has to be built.
     Check {
         /// The folder with plugin.toml.
         folder: PathBuf,
     },
-    /// Install or upgrade a plugin from its folder; builds it when it is written in Rust.
+    /// Install or upgrade a plugin from its folder; builds it when it has to be built.
     Install {
         /// The folder with plugin.toml.
         folder: PathBuf,
