@@ -21,7 +21,7 @@ const ARROWS: &[(&str, &[&str])] = &[
 
 /// What only one crate may know.
 const ONLY: &[(&str, &[&str])] = &[
-    ("regard-host", &["wasmtime", "mlua", "libloading", "wit-component"]),
+    ("regard-host", &["wasmtime", "mlua", "libloading", "wit-component", "wasm-encoder", "wasmparser"]),
     ("regard-store", &["sea-orm", "sea-orm-migration", "sqlx", "rusqlite"]),
     ("regard-warehouse", &["arrow", "parquet"]),
     ("regard-server", &["axum", "clap", "utoipa-axum"]),

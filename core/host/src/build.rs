@@ -2,14 +2,17 @@
 //!
 //! The way of one build, in reading order:
 //!
-//! - [`wasm_std`]: finds or fetches the standard library for `wasm32-unknown-unknown`
-//! - [`debian`]: its source from the machine's Debian mirror, for machines that rustup cannot serve
-//! - [`cargo`]: compiles the folder into a core module
-//! - [`component`]: makes the module a component and checks what it imports and exports
+//! - [`sources`]: the folder's language, the digest of its files, and what was built from them before
+//! - for Rust: [`wasm_std`] finds or fetches the standard library for `wasm32-unknown-unknown`, [`debian`] takes its
+//!   source from the machine's Debian mirror, for machines that rustup cannot serve, and [`cargo`] compiles the folder
+//!   into a core module
+//! - [`typescript`] and [`python`]: a component around an interpreter, with [`toolchain`] for their tools, [`contract`]
+//!   for the plugin's world, [`exports`] for what the tools leave behind, and [`editor`] for the SDK beside the sources
+//! - [`component`]: makes a module a component and checks what a component imports and exports
 //! - [`native`]: the other way, to a shared library, from Rust or C
 //! - [`command`]: programs run with a deadline
 //!
-//! All guests share one target folder, apart from the host's own, so that dependencies and a standard library
+//! All guests in Rust share one target folder, apart from the host's own, so that dependencies and a standard library
 //! built from source are compiled once and the locks do not meet. The workspace's profiles stay as they are:
 //! what a guest needs is passed in cargo's environment. Everything blocks; call it from a thread that may
 //! wait.
@@ -17,8 +20,15 @@
 pub mod cargo;
 pub mod command;
 pub mod component;
+pub mod contract;
 pub mod debian;
+pub mod editor;
+pub mod exports;
 pub mod native;
+pub mod python;
+pub mod sources;
+pub mod toolchain;
+pub mod typescript;
 pub mod wasm_std;
 
 use std::io;
@@ -26,6 +36,7 @@ use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
 
+use self::sources::Language;
 use crate::manifest::{MANIFEST_FILE, Manifest, ManifestError, Runtime};
 
 /// Where a build puts things.
@@ -35,9 +46,9 @@ pub struct BuildOptions {
     pub out_dir: PathBuf,
     /// Cargo's target folder for all guests; never the host's own.
     pub target_dir: PathBuf,
-    /// Where fetched standard-library sources are kept.
+    /// Where fetched standard-library sources, tools of other languages and what they built are kept.
     pub cache_dir: PathBuf,
-    /// Whether nothing may be fetched: no rustup, no Debian mirror, `cargo --offline`.
+    /// Whether nothing may be fetched: no rustup, no Debian mirror, `cargo --offline`, no npm, no pip.
     pub offline: bool,
 }
 
@@ -110,6 +121,16 @@ pub enum BuildError {
         /// The end of what the compiler said.
         output: String,
     },
+    /// A step in building a plugin in another language failed.
+    #[error("{plugin}: {step} failed:\n{output}")]
+    Step {
+        /// The plugin's id.
+        plugin: String,
+        /// The step or its tool.
+        step: &'static str,
+        /// The end of what was said.
+        output: String,
+    },
     /// The compiled module is no plugin.
     #[error("{plugin}: component refused: {reason}")]
     Component {
@@ -128,8 +149,8 @@ pub enum BuildError {
     },
 }
 
-/// Builds the plugin in `folder`, inside a cargo workspace or on its own, and returns its component or library.
-/// `progress` receives lines for a person.
+/// Builds the plugin in `folder` and returns its component or library. What lies there says the language: see
+/// [`sources::Language`]. A crate may be inside a cargo workspace or on its own. `progress` receives lines for a person.
 pub fn build_plugin(
     folder: &Path,
     options: &BuildOptions,
@@ -145,17 +166,21 @@ pub fn build_plugin(
             return Err(refused("a Luau plugin runs as it is; there is nothing to build"));
         }
     }
-    if !folder.join("Cargo.toml").is_file() {
-        return Err(refused("there is no Cargo.toml; build plugins in other languages with their own tools"));
-    }
     let folder = absolute(folder)?;
+    let cache_dir = absolute(&options.cache_dir)?;
     let target_dir = absolute(&options.target_dir)?;
-    let options = BuildOptions { target_dir, ..options.clone() };
+    let options = BuildOptions { target_dir, cache_dir, ..options.clone() };
 
-    let wasm_std = wasm_std::find(&folder, &options, progress)?;
-    let module = cargo::build(&plugin, &folder, &wasm_std, &options, progress)?;
-    let module = std::fs::read(&module).map_err(|source| BuildError::File { path: module, source })?;
-    let component = component::encode(&manifest, &module)?;
+    let component = match Language::of(&folder) {
+        Some(Language::Rust) => rust(&manifest, &folder, &options, progress)?,
+        Some(Language::TypeScript) => typescript::build(&manifest, &folder, &options, progress)?,
+        Some(Language::Python) => python::build(&manifest, &folder, &options, progress)?,
+        None => {
+            return Err(refused(
+                "there is no Cargo.toml, plugin.ts or plugin.py; build plugins in other languages with their own tools",
+            ));
+        }
+    };
     manifest.check_component(&folder.join(MANIFEST_FILE), &component.imports, &component.exports)?;
 
     let path = options.out_dir.join(format!("{plugin}.wasm"));
@@ -170,6 +195,18 @@ pub fn build_plugin(
         imports: component.imports,
         exports: component.exports,
     })
+}
+
+fn rust(
+    manifest: &Manifest,
+    folder: &Path,
+    options: &BuildOptions,
+    progress: &mut dyn FnMut(&str),
+) -> Result<component::Encoded, BuildError> {
+    let wasm_std = wasm_std::find(folder, options, progress)?;
+    let module = cargo::build(&manifest.id, folder, &wasm_std, options, progress)?;
+    let module = std::fs::read(&module).map_err(|source| BuildError::File { path: module, source })?;
+    component::encode(manifest, &module)
 }
 
 fn absolute(path: &Path) -> Result<PathBuf, BuildError> {

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail};
 use regard_host::Package;
+use regard_host::build::sources::Language;
 use regard_host::build::{self, BuildOptions, Built};
 use regard_host::manifest::{MANIFEST_FILE, Manifest, Runtime};
 
@@ -31,8 +32,9 @@ pub fn source_folder(name: &str) -> Result<PathBuf> {
 /// Builds a plugin's folder where it needs it, and reads it. `say` hears what is going on.
 pub fn package(folder: &Path, say: &mut dyn FnMut(&str)) -> Result<Package> {
     let manifest = Manifest::read(folder)?;
+    // Without sources that can be built, the code lies there already.
     let is_built = match manifest.runtime {
-        Runtime::Wasm => folder.join("Cargo.toml").is_file(),
+        Runtime::Wasm => Language::of(folder).is_some(),
         Runtime::Native => build::native::has_sources(folder),
         Runtime::Luau => false,
     };

@@ -2,7 +2,7 @@
 
 use wit_component::{ComponentEncoder, DecodedWasm};
 
-use super::BuildError;
+use super::{BuildError, contract, exports};
 use crate::manifest::Manifest;
 
 /// A component with its interfaces.
@@ -25,6 +25,19 @@ pub fn encode(manifest: &Manifest, module: &[u8]) -> Result<Encoded, BuildError>
         .module(module)
         .and_then(|mut encoder| encoder.encode())
         .map_err(|e| refused(format!("{e:#}; does the crate call `regard_sdk::plugin!`?")))?;
+    check(manifest, bytes)
+}
+
+/// Takes the component that the tool of an interpreted language made, without what the tool left among its exports.
+pub fn take(manifest: &Manifest, component: &[u8]) -> Result<Encoded, BuildError> {
+    let wanted = contract::exports(manifest);
+    let kept = exports::keep(component, &|name| wanted.iter().any(|wanted| wanted == name));
+    check(manifest, kept.map_err(|reason| BuildError::Component { plugin: manifest.id.clone(), reason })?)
+}
+
+/// Reads what a component imports and exports, and refuses one that wants more than the contract.
+pub fn check(manifest: &Manifest, bytes: Vec<u8>) -> Result<Encoded, BuildError> {
+    let refused = |reason: String| BuildError::Component { plugin: manifest.id.clone(), reason };
     let (imports, exports) = interfaces(&bytes).map_err(refused)?;
     if let Some(foreign) = imports.iter().find(|import| !import.starts_with("regard:")) {
         return Err(refused(format!(

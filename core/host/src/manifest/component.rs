@@ -34,6 +34,11 @@ impl Manifest {
             .map_err(|fault| fault.in_file(file))
     }
 
+    /// Whether a component of this plugin may import `import`, such as `regard:core/kv@0.1.0`.
+    pub(crate) fn covers(&self, import: &str) -> bool {
+        self.check_imports(&[import.to_owned()]).is_ok()
+    }
+
     fn check_exports(&self, exports: &[String]) -> Result<(), Fault> {
         for capability in [Capability::Connector, Capability::Hook, Capability::Kpi] {
             let exported = exports.iter().any(|export| interface(export) == capability.interface());

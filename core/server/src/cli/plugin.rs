@@ -18,10 +18,10 @@ use crate::config::{FILE, Reach};
 
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum Command {
-    /// Turn a Rust plugin's folder into a WebAssembly component, or a Rust or C folder into a native library. Finds or
-    /// builds the WebAssembly standard library.
+    /// Turn a plugin's folder into a WebAssembly component, or a Rust or C folder into a native library. Finds or installs
+    /// what its language needs, outside the system.
     Build {
-        /// The folder with plugin.toml and Cargo.toml or C sources.
+        /// The folder with plugin.toml and Cargo.toml, plugin.ts, plugin.py or C sources.
         folder: PathBuf,
         /// Where <id>.wasm or the library goes.
         #[arg(long, value_name = "DIR", default_value = ".")]
@@ -36,7 +36,7 @@ pub(super) enum Command {
         /// The folder with plugin.toml.
         folder: PathBuf,
     },
-    /// Install or upgrade a plugin from its folder; builds it when it has to be.
+    /// Install or upgrade a plugin from its folder; builds it when it has to be built.
     Install {
         /// The folder with plugin.toml.
         folder: PathBuf,

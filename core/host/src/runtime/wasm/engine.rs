@@ -4,8 +4,9 @@ use wasmtime::{Config, Enabled, Engine, InstanceAllocationStrategy, PoolingAlloc
 
 use crate::registry::HostOptions;
 
-/// Core modules in one component: the guest's own, its adapters, and the small ones that wit-component adds.
-pub(super) const MODULES_PER_INSTANCE_MAX: u32 = 16;
+/// Core modules in one component: the guest's own, its adapters, and the small ones that wit-component adds. A guest in
+/// Rust has four, one with an interpreter is linked of shared libraries: 40 for Python.
+pub(super) const MODULES_PER_INSTANCE_MAX: u32 = 64;
 /// Memories in one component: one for the guest and a few for adapters.
 pub(super) const MEMORIES_PER_INSTANCE_MAX: u32 = 4;
 /// Tables in one component.
