@@ -49,5 +49,5 @@ pub use invalid::Invalid;
 pub use metric::{Evaluation, Metric, Observation, Subject, SubjectKind, Window};
 pub use money::{Currency, Money};
 pub use outbox::{DeliveryAttempt, OutboxEntry, OutboxState};
-pub use plugin::{PluginRecord, ScriptRecord};
+pub use plugin::{PluginRecord, ScriptRecord, SignedBy};
 pub use time::{Horizon, Timestamp};

@@ -31,6 +31,18 @@ pub struct PluginRecord {
     pub fault: Option<String>,
     /// When it was installed.
     pub installed_at: Timestamp,
+    /// Who signed the package that it was installed from, as far as that was verified.
+    #[serde(default)]
+    pub signed_by: Option<SignedBy>,
+}
+
+/// A publisher whose signature was verified with a key that the operator trusts.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct SignedBy {
+    /// The key's id: sixteen hexadecimal digits, as minisign prints it.
+    pub key: String,
+    /// What the operator calls the publisher.
+    pub name: String,
 }
 
 /// A workflow script.

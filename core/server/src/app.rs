@@ -10,6 +10,7 @@ use regard_store::{Store, StoreOptions};
 
 use crate::config::Config;
 use crate::plugins;
+use crate::plugins::trust::Trust;
 
 /// Everything that a command or a request needs.
 pub struct App {
@@ -21,12 +22,15 @@ pub struct App {
     pub pipeline: Arc<Pipeline>,
     /// The time.
     pub clock: Arc<dyn Clock>,
+    /// Whose plugins are installed.
+    pub trust: Trust,
 }
 
 impl App {
     /// Opens the store, loads the installed plugins and puts the way together. Nothing runs in the background yet
     /// except the log's task; see [`Pipeline::run`].
     pub async fn open(config: &Config) -> Result<Arc<Self>> {
+        let trust = Trust::new(&config.plugins)?;
         let store = match &config.database_url {
             Some(url) => Store::open(url, StoreOptions::default()).await,
             None => Store::open(&config.data_dir.to_string_lossy(), StoreOptions::default()).await,
@@ -50,7 +54,7 @@ impl App {
             reads: store.clone(),
             clock: clock.clone(),
         });
-        let app = Arc::new(Self { store, host, pipeline, clock });
+        let app = Arc::new(Self { store, host, pipeline, clock, trust });
         plugins::load_installed(&app).await?;
         Ok(app)
     }

@@ -3,6 +3,7 @@
 //! A value comes from the first of these that has it: flag, environment (`REGARD_*`), `regard.toml` in the working folder,
 //! default. The command line reads flags and environment; this module adds the file and the defaults.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
@@ -48,6 +49,29 @@ struct File {
     data_dir: Option<PathBuf>,
     database_url: Option<String>,
     listen: Option<SocketAddr>,
+    #[serde(default)]
+    plugins: Plugins,
+}
+
+/// `[plugins]` in `regard.toml`: whose plugins are installed, and where they are looked for.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Plugins {
+    /// Whether only packages are installed that a trusted publisher signed.
+    #[serde(default)]
+    pub require_signatures: bool,
+    /// The index that names are looked up in, unless a command says `--index`.
+    pub index: Option<String>,
+    /// Trusted publishers: what the operator calls them, and their minisign public keys.
+    #[serde(default)]
+    pub publishers: BTreeMap<String, String>,
+}
+
+impl Plugins {
+    /// What `regard.toml` in the working folder says.
+    pub fn read() -> Result<Self> {
+        Ok(read(Path::new(FILE))?.plugins)
+    }
 }
 
 /// Every value, settled.
@@ -59,6 +83,8 @@ pub struct Config {
     pub database_url: Option<String>,
     /// Where the server listens.
     pub listen: SocketAddr,
+    /// Whose plugins are installed.
+    pub plugins: Plugins,
 }
 
 impl Config {
@@ -72,6 +98,7 @@ impl Config {
                 Some(address) => address,
                 None => LISTEN.parse().context("the default address")?,
             },
+            plugins: file.plugins,
         })
     }
 }

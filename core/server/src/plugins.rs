@@ -2,6 +2,10 @@
 //!
 //! A plugin's manifest, code, grants and configuration live in the store, so every node of an installation finds them
 //! there; a node's own folder only caches compiled code.
+//!
+//! - [`trust`]: whose packages are installed
+
+pub mod trust;
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -9,7 +13,7 @@ use std::path::Path;
 use anyhow::{Context as _, Result};
 use regard_engine::ports::{Feed as _, Stream};
 use regard_host::{Grants, Package};
-use regard_model::{Attributes, PluginRecord};
+use regard_model::{Attributes, PluginRecord, SignedBy};
 use serde_json::{Value, json};
 
 use crate::app::App;
@@ -24,6 +28,8 @@ pub struct Install {
     /// What the operator allows; `None` keeps what an earlier version had, or else allows what the manifest asks for
     /// except private addresses.
     pub grants: Option<Grants>,
+    /// Who signed the package; verified by then.
+    pub signed_by: Option<SignedBy>,
 }
 
 /// Installs a plugin and puts it into service. An upgrade replaces the earlier version in one step; when the new
@@ -56,6 +62,7 @@ pub async fn install(app: &App, install: Install, actor: &str) -> Result<PluginR
         enabled: true,
         fault: None,
         installed_at: app.clock.now(),
+        signed_by: install.signed_by,
     };
     // Loading proves that it works before anything is stored.
     let files = install.package.files().clone();
@@ -66,10 +73,13 @@ pub async fn install(app: &App, install: Install, actor: &str) -> Result<PluginR
     for stream in Stream::ALL {
         app.store.position(&id, stream).await?;
     }
-    let details = Attributes::from([
+    let mut details = Attributes::from([
         ("version", record.version.clone().into()),
         ("digest", record.digest.clone().into()),
     ]);
+    if let Some(by) = &record.signed_by {
+        details.set("signed_by", by.key.clone());
+    }
     app.store.append_audit(actor, "plugin.installed", &format!("plugin:{id}"), details).await?;
     Ok(record)
 }

@@ -320,6 +320,7 @@ pub mod plugin {
         pub enabled: bool,
         pub fault: Option<String>,
         pub installed_at: i64,
+        pub signed_by: Option<String>,
     }
     no_relations!();
 }

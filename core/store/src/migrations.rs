@@ -8,14 +8,14 @@
 //! not roll a failed one back; a column with a default or a nullable one is added, nothing is renamed.
 
 use sea_orm_migration::prelude::*;
-use sea_orm_migration::sea_orm::DbBackend;
+use sea_orm_migration::sea_orm::{DbBackend, Statement};
 
 /// Runs the migrations that a database does not have yet.
 pub(crate) struct Migrator;
 
 impl MigratorTrait for Migrator {
     fn migrations() -> Vec<Box<dyn MigrationTrait>> {
-        vec![Box::new(Foundation)]
+        vec![Box::new(Foundation), Box::new(SignedPackages)]
     }
 }
 
@@ -40,6 +40,41 @@ impl MigrationTrait for Foundation {
             manager.get_connection().execute_unprepared(&dialect(backend, statement)).await?;
         }
         Ok(())
+    }
+}
+
+/// Who signed the package that a plugin was installed from, as JSON.
+struct SignedPackages;
+
+impl MigrationName for SignedPackages {
+    fn name(&self) -> &str {
+        "m0002_signed_packages"
+    }
+}
+
+#[async_trait::async_trait]
+impl MigrationTrait for SignedPackages {
+    #[allow(
+        elided_lifetimes_in_paths,
+        reason = "the trait leaves it out, and naming it is another signature"
+    )]
+    async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
+        let connection = manager.get_connection();
+        let backend = manager.get_database_backend();
+        // SQLite cannot be asked to add a column only where it is missing.
+        let known = match backend {
+            DbBackend::Postgres => None,
+            _ => {
+                let column = "SELECT name FROM pragma_table_info('plugin') WHERE name = 'signed_by'";
+                connection.query_one_raw(Statement::from_string(backend, column)).await?
+            }
+        };
+        let add = match (backend, known) {
+            (_, Some(_)) => return Ok(()),
+            (DbBackend::Postgres, None) => "ALTER TABLE plugin ADD COLUMN IF NOT EXISTS signed_by TEXT",
+            (_, None) => "ALTER TABLE plugin ADD COLUMN signed_by TEXT",
+        };
+        connection.execute_unprepared(add).await.map(drop)
     }
 }
 

@@ -32,6 +32,7 @@ impl Store {
             enabled: plugin.enabled,
             fault: plugin.fault.clone(),
             installed_at: plugin.installed_at.as_millis(),
+            signed_by: plugin.signed_by.as_ref().map(|by| json::write(during, by)).transpose()?,
         };
         let mut replace = OnConflict::column(Column::Id);
         replace.update_columns([
@@ -45,6 +46,7 @@ impl Store {
             Column::Enabled,
             Column::Fault,
             Column::InstalledAt,
+            Column::SignedBy,
         ]);
         let write = self.begin(during).await?;
         Entity::insert(row.into_active_model())
@@ -157,5 +159,6 @@ fn read(row: Model, during: &'static str) -> Result<PluginRecord, StoreError> {
         enabled: row.enabled,
         fault: row.fault,
         installed_at: Timestamp::from_millis(row.installed_at),
+        signed_by: row.signed_by.map(|by| json::read(during, &by)).transpose()?,
     })
 }

@@ -5,7 +5,7 @@ use regard_engine::StoreError;
 use regard_engine::ports::{Channels, Effects, Feed, Progress, Reads, Stream};
 use regard_model::channel::NewChannel;
 use regard_model::outbox::NewMessage;
-use regard_model::{Attributes, OutboxState, PluginRecord, ScriptRecord, Timestamp};
+use regard_model::{Attributes, OutboxState, PluginRecord, ScriptRecord, SignedBy, Timestamp};
 use regard_store::{ANSWER_KEPT_MS, ChannelChange, SecretOwner};
 use serde_json::{Value, json};
 
@@ -65,10 +65,12 @@ pub async fn keeps_plugins_and_scripts(bed: Bed) -> Result<()> {
         enabled: false,
         fault: None,
         installed_at: Timestamp::from_millis(START_MS),
+        signed_by: Some(SignedBy { key: "08CCEDBCE308D45F".into(), name: NASTY.into() }),
     };
     store.put_plugin(&plugin).await?;
     assert_eq!(store.find_plugin("hook-x").await?.as_ref(), Some(&plugin));
     plugin.version = "0.2.0".into();
+    plugin.signed_by = None;
     store.put_plugin(&plugin).await?;
     store.set_plugin_enabled("hook-x", true).await?;
     store.set_plugin_grants("hook-x", &json!({})).await?;
