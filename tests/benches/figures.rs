@@ -13,6 +13,8 @@ mod evaluator;
 mod import;
 #[path = "figures/ingest.rs"]
 mod ingest;
+#[path = "figures/packages.rs"]
+mod packages;
 #[path = "figures/process.rs"]
 mod process;
 
@@ -38,6 +40,9 @@ fn main() -> anyhow::Result<()> {
     }
     if wanted("calls") {
         calls::measure()?;
+    }
+    if wanted("packages") {
+        packages::measure()?;
     }
     if wanted("process") {
         process::measure()?;

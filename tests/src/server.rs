@@ -39,10 +39,15 @@ pub fn command(data_dir: &Path, arguments: &[&str]) -> Result<Command> {
         "REGARD_TOKEN",
         "REGARD_LOG",
         "REGARD_ALLOW_NATIVE",
+        "REGARD_INDEX",
+        "REGARD_KEY_PASSWORD",
     ] {
         command.env_remove(name);
     }
-    command.args(arguments).env("REGARD_DATA_DIR", data_dir).current_dir(source(""));
+    // The lock file goes beside the store: the working folder is the source.
+    let lock = data_dir.join("regard-plugins.lock");
+    command.args(arguments).env("REGARD_DATA_DIR", data_dir).env("REGARD_PLUGINS_LOCK", lock);
+    command.current_dir(source(""));
     Ok(command)
 }
 
@@ -94,8 +99,14 @@ impl Server {
 
     /// The same with more arguments, such as `--database-url`.
     pub fn start_with(data_dir: &Path, more: &[&str]) -> Result<Self> {
+        Self::start_from(&source(""), data_dir, more)
+    }
+
+    /// The same with another working folder, whose `regard.toml` counts.
+    pub fn start_from(folder: &Path, data_dir: &Path, more: &[&str]) -> Result<Self> {
         let arguments = [&["serve", "--json", "--listen", "127.0.0.1:0"], more].concat();
         let mut child = command(data_dir, &arguments)?
+            .current_dir(folder)
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()

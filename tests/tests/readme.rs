@@ -19,10 +19,12 @@ fn the_tour_works_as_written() {
     );
     let folder = program().expect("the program").parent().expect("a folder").to_owned();
     let path = format!("{}:{}", folder.display(), std::env::var("PATH").unwrap_or_default());
+    let locks = tempfile::tempdir().expect("a folder");
     let output = Command::new("bash")
         .arg("-c")
         .arg(&script)
         .env("PATH", path)
+        .env("REGARD_PLUGINS_LOCK", locks.path().join("regard-plugins.lock"))
         .current_dir(source(""))
         .output()
         .expect("bash runs");

@@ -8,7 +8,7 @@
 //! In the order a reader should meet them:
 //!
 //! - [`manifest`]: `plugin.toml`, what a plugin is and what it asks for
-//! - [`package`]: a plugin's files and their digest
+//! - [`package`]: a plugin's files and their digest, as a folder and as a signed archive, and the index of many
 //! - [`grants`] and [`limits`]: what the operator allows
 //! - [`registry`]: [`Host`], which loads plugins and implements the engine's ports
 //! - `call` and `hostcalls`: one call of a plugin, and the host's functions, the same for every runtime
@@ -43,6 +43,7 @@ pub mod stats;
 pub use grants::Grants;
 pub use limits::{CallLimits, OperatorLimits};
 pub use manifest::Manifest;
+pub use package::archive::{Archive, ArchiveError};
 pub use package::{Package, PackageError};
 pub use registry::{Host, HostOptions, LoadError, PluginStatus, Prepared, Quiet, Service};
 pub use stats::{CallStats, PluginStats};

@@ -1,4 +1,12 @@
 //! A plugin's files and the digest that names them.
+//!
+//! - [`archive`]: a package as one file
+//! - [`signature`]: who made that file
+//! - [`index`]: which packages a publisher offers
+
+pub mod archive;
+pub mod index;
+pub mod signature;
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -17,8 +25,8 @@ pub const SOURCES_MAX: usize = 256;
 pub const SOURCE_BYTES_MAX: u64 = 1 << 20;
 /// Deepest folder below the package's own that is looked into.
 const DEPTH_MAX: usize = 4;
-/// Folders whose Luau files belong to the author's tests, not to the plugin.
-const LEFT_OUT: [&str; 2] = ["tests", "fixtures"];
+/// Folders whose Luau files belong to the author's tests or tools, not to the plugin.
+const LEFT_OUT: [&str; 4] = ["tests", "fixtures", "target", "node_modules"];
 
 /// A plugin as it is installed: its manifest and its code.
 #[derive(Debug, Clone, PartialEq)]
@@ -47,8 +55,8 @@ pub enum PackageError {
 }
 
 impl Package {
-    /// Reads a plugin's folder: `plugin.toml`, and the component the library, or all Luau files, those of tests left
-    /// out.
+    /// Reads a plugin's folder: `plugin.toml`, and the component, the library, or all Luau files; those of tests and tools,
+    /// and hidden ones, are left out.
     pub fn from_folder(folder: &Path) -> Result<Self, PackageError> {
         let file = folder.join(MANIFEST_FILE);
         let manifest = Manifest::read(folder)?;
@@ -189,6 +197,9 @@ fn sources(
         let entry = entry.map_err(|why| fault(folder, why))?;
         let (path, kind) = (entry.path(), entry.file_type().map_err(|why| fault(folder, why))?);
         let name = entry.file_name();
+        if name.as_encoded_bytes().starts_with(b".") {
+            continue;
+        }
         // A symbolic link could lead out of the folder; neither `is_dir` nor `is_file` holds for one.
         if kind.is_dir() && depth < DEPTH_MAX && !LEFT_OUT.iter().any(|left_out| name == *left_out) {
             sources(root, &path, depth + 1, files)?;

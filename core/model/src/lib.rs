@@ -51,6 +51,6 @@ pub use invalid::Invalid;
 pub use metric::{Evaluation, Metric, Observation, Subject, SubjectKind, Window};
 pub use money::{Currency, Money};
 pub use outbox::{DeliveryAttempt, OutboxEntry, OutboxState};
-pub use plugin::{PluginRecord, PluginVersion, ScriptRecord};
+pub use plugin::{PluginRecord, PluginVersion, ScriptRecord, SignedBy};
 pub use record::{Record, RecordType};
 pub use time::{Horizon, Timestamp};

@@ -34,6 +34,18 @@ pub struct PluginRecord {
     pub waiting: Option<String>,
     /// When it was installed.
     pub installed_at: Timestamp,
+    /// Who signed the package that it was installed from, as far as that was verified.
+    #[serde(default)]
+    pub signed_by: Option<SignedBy>,
+}
+
+/// A publisher whose signature was verified with a key that the operator trusts.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct SignedBy {
+    /// The key's id: sixteen hexadecimal digits, as minisign prints it.
+    pub key: String,
+    /// What the operator calls the publisher.
+    pub name: String,
 }
 
 /// A version of a plugin that was installed at some time.
@@ -50,6 +62,8 @@ pub struct PluginVersion {
     /// The configuration that it last served with, or was installed with.
     #[schema(value_type = Object)]
     pub config: serde_json::Value,
+    /// Who signed the package that it was installed from, when that is somebody the operator trusts.
+    pub signed_by: Option<SignedBy>,
     /// When it was installed.
     pub installed_at: Timestamp,
     /// When it last came into service; a version that waits for consent never has.

@@ -11,6 +11,7 @@ use tokio::sync::Mutex;
 
 use crate::config::Config;
 use crate::plugins;
+use crate::plugins::trust::Trust;
 
 /// Everything that a command or a request needs.
 pub struct App {
@@ -24,12 +25,15 @@ pub struct App {
     pub clock: Arc<dyn Clock>,
     /// Held while plugins are changed: one change at a time.
     pub installing: Mutex<()>,
+    /// Whose plugins are installed.
+    pub trust: Trust,
 }
 
 impl App {
     /// Opens the store, loads the installed plugins and puts the way together. Nothing runs in the background yet
     /// except the log's task; see [`Pipeline::run`].
     pub async fn open(config: &Config) -> Result<Arc<Self>> {
+        let trust = Trust::new(&config.plugins)?;
         let store = match &config.database_url {
             Some(url) => Store::open(url, StoreOptions::default()).await,
             None => Store::open(&config.data_dir.to_string_lossy(), StoreOptions::default()).await,
@@ -56,7 +60,7 @@ impl App {
             reads: store.clone(),
             clock: clock.clone(),
         });
-        let app = Arc::new(Self { store, host, pipeline, clock, installing: Mutex::default() });
+        let app = Arc::new(Self { store, host, pipeline, clock, installing: Mutex::default(), trust });
         plugins::load_installed(&app).await?;
         Ok(app)
     }

@@ -71,7 +71,8 @@ pub async fn install_all(app: &App, mut say: impl FnMut(&str) + Send) -> Result<
         let id = package.manifest().id.clone();
         let known = app.store.find_plugin(&id).await?;
         if known.is_none_or(|known| known.digest != package.digest() || known.fault.is_some()) {
-            plugins::install(app, Install { package, config: None, grants: None }, "cli").await?;
+            plugins::install(app, Install { package, config: None, grants: None, signed_by: None }, "cli")
+                .await?;
         }
         ids.push(id);
     }

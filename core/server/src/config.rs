@@ -3,7 +3,7 @@
 //! A value comes from the first of these that has it: flag, environment (`REGARD_*`), `regard.toml` in the working folder,
 //! default. The command line reads flags and environment; this module adds the file and the defaults.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
@@ -57,6 +57,8 @@ struct File {
     listen: Option<SocketAddr>,
     #[serde(default)]
     native: Native,
+    #[serde(default)]
+    plugins: Plugins,
 }
 
 /// `[native]` of `regard.toml`.
@@ -65,6 +67,27 @@ struct File {
 struct Native {
     #[serde(default)]
     allow: Vec<String>,
+}
+
+/// `[plugins]` in `regard.toml`: whose plugins are installed, and where they are looked for.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Plugins {
+    /// Whether only packages are installed that a trusted publisher signed.
+    #[serde(default)]
+    pub require_signatures: bool,
+    /// The index that names are looked up in, unless a command says `--index`.
+    pub index: Option<String>,
+    /// Trusted publishers: what the operator calls them, and their minisign public keys.
+    #[serde(default)]
+    pub publishers: BTreeMap<String, String>,
+}
+
+impl Plugins {
+    /// What `regard.toml` in the working folder says.
+    pub fn read() -> Result<Self> {
+        Ok(read(Path::new(FILE))?.plugins)
+    }
 }
 
 /// Every value, settled.
@@ -78,6 +101,8 @@ pub struct Config {
     pub listen: SocketAddr,
     /// Digests of packages whose native libraries may be loaded.
     pub native_allowed: BTreeSet<String>,
+    /// Whose plugins are installed.
+    pub plugins: Plugins,
 }
 
 impl Config {
@@ -94,6 +119,7 @@ impl Config {
                 None => LISTEN.parse().context("the default address")?,
             },
             native_allowed: allowed.iter().map(|digest| checked(digest)).collect::<Result<_>>()?,
+            plugins: file.plugins,
         })
     }
 }

@@ -4,6 +4,10 @@
 //! there; a node's own folder only caches compiled code. Another version comes into service in one step: it is loaded and
 //! set up first, then its migration's changes and the switch are stored in one transaction, then it takes calls. Whatever
 //! fails before that leaves the earlier version serving.
+//!
+//! - [`trust`]: whose packages are installed
+
+pub mod trust;
 
 use std::path::Path;
 use std::time::Duration;
@@ -11,7 +15,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, bail};
 use regard_engine::ports::{Effects, Feed as _, Stream};
 use regard_host::{Grants, Manifest, Package, Prepared, Service};
-use regard_model::{Attributes, PluginRecord, PluginVersion};
+use regard_model::{Attributes, PluginRecord, PluginVersion, SignedBy};
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
@@ -30,6 +34,8 @@ pub struct Install {
     /// What the operator allows; `None` keeps what an earlier version had, or else allows what the manifest asks for
     /// except private addresses.
     pub grants: Option<Grants>,
+    /// Who signed the package; verified by then.
+    pub signed_by: Option<SignedBy>,
 }
 
 /// What installing did.
@@ -74,6 +80,7 @@ pub async fn install(app: &App, install: Install, actor: &str) -> Result<Install
         config,
         installed_at: app.clock.now(),
         served_at: None,
+        signed_by: install.signed_by,
     };
     // Loading proves that it works before anything is stored.
     let files = install.package.files().clone();
@@ -86,7 +93,8 @@ pub async fn install(app: &App, install: Install, actor: &str) -> Result<Install
         return Ok(Installed::Waits(record));
     }
     let record = switch(app, earlier.as_ref(), &version, &grants, prepared).await?;
-    audit(app, actor, "plugin.installed", &version, []).await?;
+    let signed_by = json!(version.signed_by.as_ref().map(|by| &by.key));
+    audit(app, actor, "plugin.installed", &version, [("signed_by", signed_by)]).await?;
     Ok(Installed::Serves(record))
 }
 
@@ -300,6 +308,7 @@ async fn settle(
         enabled: true,
         fault: None,
         waiting: None,
+        signed_by: version.signed_by.clone(),
         installed_at: version.installed_at,
     };
     let from = serving.map(|serving| serving.digest.as_str());

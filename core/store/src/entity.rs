@@ -320,6 +320,7 @@ pub mod plugin {
         pub enabled: bool,
         pub fault: Option<String>,
         pub installed_at: i64,
+        pub signed_by: Option<String>,
     }
     no_relations!();
 }
@@ -337,6 +338,7 @@ pub mod plugin_version {
         pub version: String,
         pub manifest: String,
         pub config: String,
+        pub signed_by: Option<String>,
         pub waiting: bool,
         pub installed_at: i64,
         pub served_at: Option<i64>,

@@ -10,7 +10,7 @@
 mod records;
 
 use sea_orm_migration::prelude::*;
-use sea_orm_migration::sea_orm::DbBackend;
+use sea_orm_migration::sea_orm::{DbBackend, Statement};
 
 /// Runs the migrations that a database does not have yet.
 pub(crate) struct Migrator;
@@ -21,6 +21,7 @@ impl MigratorTrait for Migrator {
             Box::new(Step("m0001_foundation", &[TABLES, INDEXES, VIEWS])),
             Box::new(Step(records::NAME, &[records::STATEMENTS])),
             Box::new(Step("m0003_plugin_versions", &[PLUGIN_VERSIONS])),
+            Box::new(SignedPackages),
         ]
     }
 }
@@ -48,6 +49,41 @@ impl MigrationTrait for Step {
             }
         }
         Ok(())
+    }
+}
+
+/// Who signed the package that a plugin was installed from, as JSON.
+struct SignedPackages;
+
+impl MigrationName for SignedPackages {
+    fn name(&self) -> &str {
+        "m0004_signed_packages"
+    }
+}
+
+#[async_trait::async_trait]
+impl MigrationTrait for SignedPackages {
+    #[allow(
+        elided_lifetimes_in_paths,
+        reason = "the trait leaves it out, and naming it is another signature"
+    )]
+    async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
+        let connection = manager.get_connection();
+        let backend = manager.get_database_backend();
+        // SQLite cannot be asked to add a column only where it is missing.
+        let known = match backend {
+            DbBackend::Postgres => None,
+            _ => {
+                let column = "SELECT name FROM pragma_table_info('plugin') WHERE name = 'signed_by'";
+                connection.query_one_raw(Statement::from_string(backend, column)).await?
+            }
+        };
+        let add = match (backend, known) {
+            (_, Some(_)) => return Ok(()),
+            (DbBackend::Postgres, None) => "ALTER TABLE plugin ADD COLUMN IF NOT EXISTS signed_by TEXT",
+            (_, None) => "ALTER TABLE plugin ADD COLUMN signed_by TEXT",
+        };
+        connection.execute_unprepared(add).await.map(drop)
     }
 }
 
@@ -320,6 +356,7 @@ const PLUGIN_VERSIONS: &[&str] = &[
         version TEXT NOT NULL,
         manifest TEXT NOT NULL,
         config TEXT NOT NULL,
+        signed_by TEXT,
         waiting BOOLEAN NOT NULL,
         installed_at BIGINT NOT NULL,
         served_at BIGINT,

@@ -45,12 +45,13 @@ impl Store {
             version: version.version.clone(),
             manifest: version.manifest.clone(),
             config: json::write(during, &version.config)?,
+            signed_by: version.signed_by.as_ref().map(|by| json::write(during, by)).transpose()?,
             waiting,
             installed_at: version.installed_at.as_millis(),
             served_at: version.served_at.map(Timestamp::as_millis),
         };
         let mut known = OnConflict::columns([Column::Plugin, Column::Digest]);
-        known.update_columns([Column::Config, Column::Waiting, Column::InstalledAt]);
+        known.update_columns([Column::Config, Column::SignedBy, Column::Waiting, Column::InstalledAt]);
         Entity::insert(row.into_active_model())
             .on_conflict(known)
             .exec_without_returning(&*write)
@@ -223,6 +224,7 @@ fn read(row: Model, during: &'static str) -> Result<PluginVersion, StoreError> {
         digest: row.digest,
         manifest: row.manifest,
         config: json::read(during, &row.config)?,
+        signed_by: row.signed_by.map(|by| json::read(during, &by)).transpose()?,
         installed_at: Timestamp::from_millis(row.installed_at),
         served_at: row.served_at.map(Timestamp::from_millis),
     })

@@ -144,6 +144,7 @@ pub(crate) async fn put(
         enabled: plugin.enabled,
         fault: plugin.fault.clone(),
         installed_at: plugin.installed_at.as_millis(),
+        signed_by: plugin.signed_by.as_ref().map(|by| json::write(during, by)).transpose()?,
     };
     let mut replace = OnConflict::column(Column::Id);
     replace.update_columns([
@@ -157,6 +158,7 @@ pub(crate) async fn put(
         Column::Enabled,
         Column::Fault,
         Column::InstalledAt,
+        Column::SignedBy,
     ]);
     Entity::insert(row.into_active_model())
         .on_conflict(replace)
@@ -197,5 +199,6 @@ fn read(row: Model, waiting: Option<String>, during: &'static str) -> Result<Plu
         fault: row.fault,
         waiting,
         installed_at: Timestamp::from_millis(row.installed_at),
+        signed_by: row.signed_by.map(|by| json::read(during, &by)).transpose()?,
     })
 }

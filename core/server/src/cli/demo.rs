@@ -232,7 +232,7 @@ async fn reinstall(app: &App, id: &str, config: Option<Value>, private: Option<S
         Some(address) => grants.with_private_host(&address.to_string()),
         None => grants,
     };
-    plugins::install(app, Install { package, config, grants: Some(grants) }, "demo").await?;
+    plugins::install(app, Install { package, config, grants: Some(grants), signed_by: None }, "demo").await?;
     Ok(())
 }
 

@@ -1,18 +1,27 @@
 //! `regard plugin`.
+//!
+//! - `source`: what a command names becomes a package; `place` reads it, `lock` pins it
+//! - `pack`, `verify`, `key`, `index`, `search`: packages, one command each
+
+mod index;
+mod key;
+mod lock;
+mod pack;
+mod place;
+mod search;
+mod source;
+mod verify;
 
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
 use axum::http::Method;
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use regard_host::build::{self, BuildOptions};
 use regard_host::manifest::Runtime;
 use regard_host::{Grants, Package};
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use super::{Output, cell, table};
-use crate::bundled;
 use crate::client::Client;
 use crate::config::{FILE, Reach};
 
@@ -30,21 +39,37 @@ pub(super) enum Command {
         #[arg(long)]
         offline: bool,
     },
-    /// Check a plugin's folder: manifest, code, size; builds it when it has to be. Says the digest by which a native
-    /// library is allowed.
+    /// Check a plugin's folder or package: manifest, code, size; builds a folder when it has to be built. Says the digest by
+    /// which a native library is allowed.
     Check {
-        /// The folder with plugin.toml.
-        folder: PathBuf,
+        /// The folder with plugin.toml, or a .regard file.
+        package: String,
     },
-    /// Install or upgrade a plugin from its folder; builds it when it has to be built.
+    /// Pack a plugin's folder into one file, <id>-<version>.regard, and sign it.
+    Pack(pack::Pack),
+    /// Verify who signed a package.
+    Verify(verify::Verify),
+    /// Make keys that packages are signed with.
+    #[command(subcommand)]
+    Key(key::Command),
+    /// Write index.json for a folder of packages, so that others can install from it by name.
+    Index(index::Index),
+    /// Look for plugins in an index.
+    Search(search::Search),
+    /// Install or upgrade a plugin from its folder, from a package or from an index, and pin it in regard-plugins.lock.
+    #[command(after_help = INSTALL_EXAMPLES)]
     Install {
-        /// The folder with plugin.toml.
-        folder: PathBuf,
+        /// A folder with plugin.toml (built when it is written in Rust), a .regard file or its address, or NAME[@RANGE]
+        /// to look up in an index, with cargo's ranges: 1.2, ~1.2, =1.2.3, ">=1, <3".
+        #[arg(required_unless_present = "locked")]
+        package: Option<String>,
+        #[command(flatten)]
+        choice: source::Choice,
         /// Configuration as a JSON file, valid against the manifest's schema.
-        #[arg(long, value_name = "FILE")]
+        #[arg(long, value_name = "FILE", requires = "package")]
         config: Option<PathBuf>,
         /// Allow calls to this private or loopback address, as host:port; may be repeated.
-        #[arg(long, value_name = "HOST:PORT")]
+        #[arg(long, value_name = "HOST:PORT", requires = "package")]
         allow_private: Vec<String>,
         #[command(flatten)]
         reach: Reach,
@@ -109,9 +134,18 @@ pub(super) enum Command {
         /// Its id.
         id: String,
         #[command(flatten)]
+        lock: lock::LockFlag,
+        #[command(flatten)]
         reach: Reach,
     },
 }
+
+/// What stands below the help of `install`.
+const INSTALL_EXAMPLES: &str = "Examples:
+  regard plugin install plugins/hook-welcome
+  regard plugin install hook-welcome-0.1.0.regard
+  regard plugin install kpi-clv@1.2 --index https://plugins.example.com
+  regard plugin install --locked";
 
 impl Command {
     pub(super) async fn run(self, output: Output) -> Result<()> {
@@ -132,8 +166,8 @@ impl Command {
                     format!("{} ({} bytes){}", built.component.display(), built.bytes, how_to_allow(&package))
                 });
             }
-            Self::Check { folder } => {
-                let package = package(&folder, output)?;
+            Self::Check { package } => {
+                let package = source::open(&package, output).await?.package;
                 let manifest = package.manifest();
                 let answer =
                     json!({ "id": manifest.id, "version": manifest.version, "digest": package.digest() });
@@ -141,19 +175,32 @@ impl Command {
                     format!("{} {} is good{}", manifest.id, manifest.version, how_to_allow(&package))
                 });
             }
-            Self::Install { folder, config, allow_private, reach } => {
-                let package = package(&folder, output)?;
-                let files: Map<String, Value> = package
-                    .files()
-                    .iter()
-                    .map(|(name, bytes)| (name.clone(), STANDARD.encode(bytes).into()))
-                    .collect();
-                let mut body = json!({ "manifest": package.manifest_text(), "files": files });
+            Self::Pack(pack) => tokio::task::block_in_place(|| pack.run(output))?,
+            Self::Verify(verify) => verify.run(output).await?,
+            Self::Key(command) => tokio::task::block_in_place(|| command.run(output))?,
+            Self::Index(index) => tokio::task::block_in_place(|| index.run(output))?,
+            Self::Search(search) => search.run(output).await?,
+            Self::Install { package: None, choice, reach, .. } => {
+                let all = choice.find_all(output).await?;
+                let client = Client::open(&reach).await?;
+                let mut items = Vec::new();
+                for found in all {
+                    let installed = client.call(Method::POST, "/plugins", Some(found.body())).await;
+                    let installed = installed.with_context(|| found.package.manifest().id.clone())?;
+                    choice.pin(&found, &installed)?;
+                    output.say(&found.told(&installed));
+                    items.push(installed);
+                }
+                output.print(&json!({ "items": items }), || format!("{} plugins are installed", items.len()));
+            }
+            Self::Install { package: Some(package), choice, config, allow_private, reach } => {
+                let found = choice.find(&package, output).await?;
+                let mut body = found.body();
                 if let Some(path) = config {
                     body["config"] = read_json(&path)?;
                 }
                 if !allow_private.is_empty() {
-                    let grants = Grants::by_default(&package.manifest().permissions);
+                    let grants = Grants::by_default(&found.package.manifest().permissions);
                     let grants = allow_private
                         .iter()
                         .fold(grants, |grants, address| grants.with_private_host(address));
@@ -161,7 +208,12 @@ impl Command {
                 }
                 let installed =
                     Client::open(&reach).await?.call(Method::POST, "/plugins", Some(body)).await?;
-                output.print(&installed, || describe_installed(&installed));
+                if installed["waiting_version"].is_null() {
+                    choice.pin(&found, &installed)?;
+                    output.print(&installed, || found.told(&installed));
+                } else {
+                    output.print(&installed, || describe_installed(&installed));
+                }
             }
             Self::List { reach } => {
                 let items = Client::open(&reach).await?.list("/plugins").await?;
@@ -221,9 +273,10 @@ impl Command {
                     .await?;
                 output.print(&answer, || format!("{id} {} serves again", cell(&answer, "version")));
             }
-            Self::Remove { id, reach } => {
+            Self::Remove { id, lock, reach } => {
                 let answer =
                     Client::open(&reach).await?.call(Method::DELETE, &format!("/plugins/{id}"), None).await?;
+                lock.forget(&id)?;
                 output.print(&answer, || format!("{id} is removed"));
             }
         }
@@ -279,8 +332,4 @@ fn how_to_allow(package: &Package) -> String {
         }
         Runtime::Wasm | Runtime::Luau => String::new(),
     }
-}
-
-fn package(folder: &Path, output: Output) -> Result<Package> {
-    tokio::task::block_in_place(|| bundled::package(folder, &mut |line| output.say(line)))
 }

@@ -1,16 +1,18 @@
 //! Installed plugins: `/api/v1/plugins`.
+//!
+//! - `parcel`: what a call that installs a plugin brings, read and verified
+
+mod parcel;
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use regard_engine::{PluginError, StoreError};
-use regard_host::{CallStats, Grants, LoadError, Manifest, Package, PackageError, Service};
+use regard_host::{CallStats, Grants, LoadError, Manifest, PackageError, Service};
 use regard_model::{Metric, PluginRecord, PluginVersion};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -20,10 +22,11 @@ use utoipa_axum::routes;
 use super::auth::{Needs, Observer, Operator};
 use super::body::Input;
 use super::page::{Listing, NoFilter, Page, PageParams};
-use super::problem::{Problem, Trouble, escape};
+use super::problem::{Problem, Trouble};
 use super::query::Target;
 use super::{Site, audit};
 use crate::plugins::{self, Allow, Install, Installed, Refused};
+use parcel::Parcel;
 
 /// Largest body that installs a plugin, in bytes: the largest component that the host takes, 64 MiB, grows by a third in
 /// base 64, and there is a manifest beside it.
@@ -47,15 +50,21 @@ pub(super) fn loading() -> OpenApiRouter<Arc<Site>> {
         .routes(routes!(roll_back))
 }
 
-/// A plugin to install or to upgrade.
+/// A plugin to install or to upgrade: either `manifest` and `files`, or an `archive`.
 #[derive(Debug, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(as = NewPlugin)]
 struct PluginInput {
     /// `plugin.toml`, as text.
-    manifest: String,
+    manifest: Option<String>,
     /// The code: file names, with `/` between folders, and contents in base 64.
-    files: BTreeMap<String, String>,
+    files: Option<BTreeMap<String, String>>,
+    /// A package, the bytes of a `.regard` file in base 64.
+    archive: Option<String>,
+    /// The archive's signature, the text of its `.minisig` file.
+    signature: Option<String>,
+    /// The id of the key that must have signed the archive; with any other, or with none, the call is refused.
+    signed_by: Option<String>,
     /// Its configuration; left out, what an earlier version had.
     #[schema(value_type = Option<Object>)]
     config: Option<Value>,
@@ -249,7 +258,7 @@ async fn get(
         (status = 201, description = "The plugin, which serves now", body = PluginView),
         (status = 202, description = "The plugin; the new version waits for consent", body = PluginView),
         (status = 409, description = "Another plugin declares a record type of the same name, or a stored record does not fit; nothing was changed"),
-        (status = 422, description = "Manifest, code and grants do not agree, or the migration failed; nothing was changed"),
+        (status = 422, description = "Manifest, code, grants and signature do not agree, or the migration failed; nothing was changed"),
     ),
 )]
 async fn install(
@@ -257,16 +266,10 @@ async fn install(
     State(site): State<Arc<Site>>,
     Input(input): Input<PluginInput, PLUGIN_BODY_BYTES_MAX>,
 ) -> Result<(StatusCode, Json<PluginView>), Problem> {
-    let mut files = BTreeMap::new();
-    for (name, text) in input.files {
-        let bytes = STANDARD.decode(text).map_err(|_| {
-            let told = format!("the file `{name}` is not base 64 (RFC 4648, section 4)");
-            Problem::new(Trouble::Invalid, told.clone()).at(format!("/files/{}", escape(&name)), told)
-        })?;
-        files.insert(name, bytes);
-    }
-    let package = Package::from_parts(&PathBuf::from("plugin.toml"), input.manifest, files)?;
-    let install = Install { package, config: input.config, grants: input.grants };
+    let PluginInput { manifest, files, archive, signature, signed_by, .. } = input;
+    let parcel = Parcel { manifest, files, archive, signature, signed_by };
+    let (package, signed_by) = parcel.open(&site, &who).await?;
+    let install = Install { package, config: input.config, grants: input.grants, signed_by };
     let installed = plugins::install(&site.app, install, &who.actor()).await.map_err(load_problem)?;
     let (status, record) = match installed {
         Installed::Serves(record) => (StatusCode::CREATED, record),

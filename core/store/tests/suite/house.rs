@@ -6,7 +6,7 @@ use regard_engine::StoreError;
 use regard_engine::ports::{Channels, Effects, Feed, Progress, Reads, Stream};
 use regard_model::channel::NewChannel;
 use regard_model::outbox::NewMessage;
-use regard_model::{Attributes, OutboxState, PluginRecord, PluginVersion, ScriptRecord, Timestamp};
+use regard_model::{Attributes, OutboxState, PluginRecord, PluginVersion, ScriptRecord, SignedBy, Timestamp};
 use regard_store::{ANSWER_KEPT_MS, ChannelChange, EARLIER_VERSIONS_MAX, SecretOwner};
 use serde_json::{Value, json};
 
@@ -67,10 +67,12 @@ pub async fn keeps_plugins_and_scripts(bed: Bed) -> Result<()> {
         fault: None,
         waiting: None,
         installed_at: Timestamp::from_millis(START_MS),
+        signed_by: Some(SignedBy { key: "08CCEDBCE308D45F".into(), name: NASTY.into() }),
     };
     store.put_plugin(&plugin).await?;
     assert_eq!(store.find_plugin("hook-x").await?.as_ref(), Some(&plugin));
     plugin.version = "0.2.0".into();
+    plugin.signed_by = None;
     store.put_plugin(&plugin).await?;
     store.set_plugin_enabled("hook-x", true).await?;
     store.set_plugin_grants("hook-x", &json!({})).await?;
@@ -119,6 +121,7 @@ fn version(digit: &str, version: &str) -> (PluginVersion, BTreeMap<String, Vec<u
         digest: digit.repeat(64),
         manifest: NASTY.into(),
         config: json!({ "of": version }),
+        signed_by: None,
         installed_at: Timestamp::from_millis(START_MS),
         served_at: None,
     };
@@ -138,6 +141,7 @@ fn serving(version: &PluginVersion) -> PluginRecord {
         enabled: true,
         fault: None,
         waiting: None,
+        signed_by: None,
         installed_at: version.installed_at,
     }
 }

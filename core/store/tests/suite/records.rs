@@ -373,6 +373,7 @@ pub async fn outlive_their_plugin(bed: Bed) -> Result<()> {
         enabled: true,
         fault: None,
         waiting: None,
+        signed_by: None,
         installed_at: Timestamp::from_millis(START_MS),
     };
     store.put_plugin(&plugin).await?;
