@@ -175,7 +175,9 @@ fn part(name: &str, manifest: &Manifest) -> Option<Part> {
         return Some(part);
     }
     match manifest.runtime {
-        Runtime::Wasm => (Path::new(name) == manifest.entry()).then_some(Part::Code(COMPONENT_BYTES_MAX)),
+        Runtime::Wasm | Runtime::Native => {
+            (Path::new(name) == manifest.entry()).then_some(Part::Code(COMPONENT_BYTES_MAX))
+        }
         Runtime::Luau => is_source(name).then_some(Part::Code(SOURCE_BYTES_MAX)),
     }
 }
