@@ -61,6 +61,14 @@ fn a_lock_brings_the_very_same_plugins_elsewhere() {
     let said = elsewhere.fails(&["plugin", "install", "hook-z", "--locked"]);
     assert!(said.contains("has no hook-z"), "{said}");
 
+    // A prerelease, and a folder that happens to have the plugin's name.
+    let early = elsewhere.pack("files", "hook-d", "0.1.0-rc.1", None);
+    elsewhere.does(&["plugin", "install", &early]);
+    fs::create_dir(elsewhere.path("hook-d")).expect("made");
+    assert_eq!(elsewhere.does(&["plugin", "install", "--locked"])["items"].as_array().map(Vec::len), Some(4));
+    fs::remove_dir(elsewhere.path("hook-d")).expect("removed");
+    assert_eq!(elsewhere.does(&["plugin", "install", "hook-d", "--locked"])["version"], "0.1.0-rc.1");
+
     elsewhere.does(&["plugin", "remove", "hook-b"]);
     assert!(!elsewhere.read("regard-plugins.lock").contains("hook-b"));
     let other = elsewhere.does(&["plugin", "install", &file, "--lock", "other.lock"]);

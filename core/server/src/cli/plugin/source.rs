@@ -9,6 +9,7 @@ use regard_host::package::archive::{ARCHIVE_BYTES_MAX, EXTENSION};
 use regard_host::package::index::{Entry, INDEX_BYTES_MAX, Index, Wanted};
 use regard_host::package::signature::{KeyId, SIGNATURE_BYTES_MAX, SUFFIX, Signature};
 use regard_host::{Archive, Package};
+use semver::VersionReq;
 use serde_json::{Map, Value, json};
 
 use super::lock::{LockFlag, Pin};
@@ -84,38 +85,20 @@ impl Choice {
     /// The package that is to be installed: found, and held against the lock file.
     pub(super) async fn find(&self, what: &str, output: Output) -> Result<Found> {
         let pins = self.lock.read()?;
-        let pinned = |id: &str| pins.iter().find(|pin| pin.id == id);
-        let mut found = if is_direct(what) {
-            open(what, output).await?
-        } else {
-            let wanted = Wanted::parse(what)?;
-            match (self.locked, pinned(&wanted.id)) {
-                (true, Some(pin)) => {
-                    let version = &pin.version;
-                    let fits = version.parse().is_ok_and(|version| wanted.range.matches(&version));
-                    ensure!(
-                        fits,
-                        "{} pins {} {version}, which is not within `{}`",
-                        self.lock,
-                        pin.id,
-                        wanted.range
-                    );
-                    open(&self.lock.find(&pin.source), output).await?
-                }
-                (true, None) => {
-                    bail!("{} has no {}; install it without --locked first", self.lock, wanted.id)
-                }
-                (false, _) => self.look_up(&wanted).await?,
-            }
-        };
-        let id = &found.package.manifest().id;
-        match pinned(id) {
-            Some(pin) if self.locked => self.compare(pin, &found)?,
-            None if self.locked => bail!("{} has no {id}; install it without --locked first", self.lock),
-            _ => {}
+        if is_direct(what) {
+            return self.hold(&pins, open(what, output).await?);
         }
-        found.wanted = self.key_of(pinned(id), &found)?;
-        Ok(found)
+        let wanted = Wanted::parse(what)?;
+        if !self.locked {
+            return self.hold(&pins, self.look_up(&wanted).await?);
+        }
+        let pin = pins.iter().find(|pin| pin.id == wanted.id).with_context(|| self.unknown(&wanted.id))?;
+        // Without a range everything will do, prereleases too: the file says which.
+        let fits = wanted.range == VersionReq::STAR
+            || pin.version.parse().is_ok_and(|version| wanted.range.matches(&version));
+        let Pin { id, version, .. } = pin;
+        ensure!(fits, "{} pins {id} {version}, which is not within `{}`", self.lock, wanted.range);
+        self.hold(&pins, open(&self.lock.find(&pin.source), output).await?)
     }
 
     /// Everything that the lock file pins.
@@ -124,12 +107,28 @@ impl Choice {
             self.locked,
             "name what to install: a folder, a .{EXTENSION} file or a plugin's id; or give --locked"
         );
+        let pins = self.lock.read()?;
+        ensure!(!pins.is_empty(), "{} pins nothing", self.lock);
         let mut all = Vec::new();
-        for pin in self.lock.read()? {
-            all.push(self.find(&pin.id, output).await?);
+        for pin in &pins {
+            all.push(self.hold(&pins, open(&self.lock.find(&pin.source), output).await?)?);
         }
-        ensure!(!all.is_empty(), "{} pins nothing", self.lock);
         Ok(all)
+    }
+
+    /// Refuses what the lock file does not allow.
+    fn hold(&self, pins: &[Pin], mut found: Found) -> Result<Found> {
+        let id = &found.package.manifest().id;
+        let pin = pins.iter().find(|pin| pin.id == *id);
+        if self.locked {
+            self.compare(pin.with_context(|| self.unknown(id))?, &found)?;
+        }
+        found.wanted = self.key_of(pin, &found)?;
+        Ok(found)
+    }
+
+    fn unknown(&self, id: &str) -> String {
+        format!("{} has no {id}; install it without --locked first", self.lock)
     }
 
     /// Pins what was installed. `record` is the server's answer.
