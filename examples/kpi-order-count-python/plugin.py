@@ -6,6 +6,8 @@ from typing import Any
 import regard
 
 NEVER = -(1 << 63)
+# Bytes of a state for each group: a count and a time.
+STATE_BYTES = 16
 
 
 @regard.metric(
@@ -39,10 +41,10 @@ class OrderCount(regard.Accumulator):
                 last[group] = time
 
     def merge(self, state: bytes, remap: "array[int]") -> None:
+        if len(state) != STATE_BYTES * len(remap):
+            raise regard.Error("invalid", f"a state of {len(state)} bytes for {len(remap)} groups")
         half = len(state) // 2
         counts, last = array("q", state[:half]), array("q", state[half:])
-        if half % 8 or len(counts) != len(remap):
-            raise regard.Error("invalid", f"a state of {len(state)} bytes for {len(remap)} groups")
         self.grow(max(remap, default=-1) + 1)
         for group, count, time in zip(remap, counts, last):
             self.counts[group] += count

@@ -141,8 +141,11 @@ fn a_complaint_becomes_a_case_that_people_work_on() {
     let path = format!("/records/case/{}", text(&case["id"]));
     assert_eq!(desk.get(&path), case);
     assert_eq!(desk.cases("state=closed"), Vec::<Value>::new());
-    assert_eq!(desk.cases(&format!("priority=3&customer={}", text(&said["customer"]))), [case.clone()]);
-    assert_eq!(desk.cases(&format!("interaction={}", text(&said["id"]))), [case.clone()]);
+    assert_eq!(
+        desk.cases(&format!("priority=3&customer={}", text(&said["customer"]))),
+        std::slice::from_ref(&case)
+    );
+    assert_eq!(desk.cases(&format!("interaction={}", text(&said["id"]))), std::slice::from_ref(&case));
 
     let changed = desk.ask(
         200,

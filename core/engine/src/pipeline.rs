@@ -148,7 +148,13 @@ impl Pipeline {
             }
         }
         if !effects.is_empty() {
-            self.parts.feed.commit(None, effects).await?;
+            self.parts.feed.commit(None, effects).await.map_err(|error| match error {
+                // Another version of the connector serves by now, on another node: the sender may try again there or here.
+                StoreError::Conflict(why) => {
+                    StoreError::Unavailable { during: "keep what a connector keeps", why }
+                }
+                error => error,
+            })?;
         }
         Ok(reply)
     }

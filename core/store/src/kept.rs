@@ -17,7 +17,7 @@ const ADD_USAGE: &str = "INSERT INTO kept_usage (plugin, bytes) VALUES ($1, $2)
     ON CONFLICT (plugin) DO UPDATE SET bytes = kept_usage.bytes + excluded.bytes";
 /// Keys in the order of their bytes, whatever order the database has for texts.
 const KEYS: &str = "SELECT key FROM kept
-    WHERE plugin = $1 AND substr(key, 1, $2) = $3 AND key > $4 ORDER BY key LIMIT $5";
+    WHERE plugin = $1 AND substr(key, 1, CAST($2 AS INTEGER)) = $3 AND key > $4 ORDER BY key LIMIT $5";
 
 impl Store {
     pub(crate) async fn find_kept(&self, plugin: &str, key: &str) -> Result<Option<Vec<u8>>, StoreError> {
@@ -70,7 +70,7 @@ pub(crate) async fn keep(
     check_nul("key", &key)?;
     let before: Option<i64> = Entity::find_by_id((plugin.to_owned(), key.clone()))
         .select_only()
-        .column_as(Expr::cust("length(value)"), "bytes")
+        .column_as(Expr::cust("CAST(length(value) AS BIGINT)"), "bytes")
         .into_tuple::<i64>()
         .one(&**write)
         .await

@@ -18,6 +18,8 @@ T = TypeVar("T")
 FRAMES_MAX = 20
 """Frames of a traceback that are written to the log, the innermost ones."""
 
+_SDK = __file__.rpartition("/")[0] + "/"
+
 
 def guarded(run: Callable[[], T]) -> T:
     """Runs a function of the plugin: an `Error` becomes the contract's, anything else is logged before it ends the call."""
@@ -52,8 +54,8 @@ def _frames(traceback: TracebackType | None) -> list[str]:
     found = []
     while traceback is not None:
         code = traceback.tb_frame.f_code
-        # The frames of this module say nothing.
-        if code.co_filename != __file__:
+        # Where in the SDK it was says nothing.
+        if not code.co_filename.startswith(_SDK):
             name = code.co_filename.rpartition("/")[2]
             found.append(f"{name}:{traceback.tb_lineno} in {code.co_name}")
         traceback = traceback.tb_next

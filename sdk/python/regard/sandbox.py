@@ -10,12 +10,14 @@ import io
 import sys
 import time
 from importlib.abc import MetaPathFinder
+from importlib.machinery import BuiltinImporter, FrozenImporter
 from typing import Any, Callable, Sequence
 
 from . import log, wit
 
 # Modules that the standard library imports only when it needs them, which is too late here.
 import _strptime  # type: ignore[import-not-found]  # noqa: F401
+import atexit  # noqa: F401
 import calendar  # noqa: F401
 import decimal  # noqa: F401
 import locale  # noqa: F401
@@ -59,7 +61,8 @@ def enter() -> None:
     """Called once on each new instance, before the plugin's own code."""
     sys.stdout = _Lines(log.info)
     sys.stderr = _Lines(log.warn)
-    sys.meta_path.insert(0, _NoFiles())
+    # What is inside the interpreter still loads; what would come from a file does not.
+    sys.meta_path[:] = [BuiltinImporter, FrozenImporter, _NoFiles()]
     _tell_time()
 
 

@@ -4,7 +4,7 @@
 //   node bundle.mjs TOOLCHAIN SDK PLUGIN_MODULE CAPABILITIES OUT
 import { writeFileSync } from "node:fs";
 import { createRequire } from "node:module";
-import { dirname } from "node:path";
+import { dirname, relative, resolve, sep } from "node:path";
 import { pathToFileURL } from "node:url";
 
 const [toolchain, sdk, module, capabilities, out] = process.argv.slice(2);
@@ -37,6 +37,43 @@ const resolveSdk = {
   load: (id) => (id === ENTRY ? entry : null),
 };
 
+// For every line of the bundle where its parts come from: column, number of a file of the plugin or -1, line of that file. Files
+// of the SDK are left out: an author looks for a mistake elsewhere.
+function origins(map) {
+  const files = map.sources.map((source) => resolve(dirname(out), source));
+  const ours = files.map((file) => !file.startsWith(sdk + sep) && !file.includes(ENTRY));
+  const lines = [];
+  // Each number in a map is the distance from the one before; groups of five bits, lowest first, the first bit is the sign.
+  const DIGITS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+  let file = 0;
+  let line = 0;
+  for (const generated of map.mappings.split(";")) {
+    const parts = [];
+    let column = 0;
+    for (const segment of generated.split(",")) {
+      const numbers = [];
+      let number = 0;
+      let shift = 0;
+      for (const character of segment) {
+        const digit = DIGITS.indexOf(character);
+        number |= (digit & 31) << shift;
+        shift += 5;
+        if (digit & 32) continue;
+        numbers.push(number & 1 ? -(number >> 1) : number >> 1);
+        number = shift = 0;
+      }
+      column += numbers[0] ?? 0;
+      if (numbers.length < 4) continue;
+      file += numbers[1];
+      line += numbers[2];
+      const [at, here] = ours[file] ? [file, line + 1] : [-1, 0];
+      if (parts.at(-2) !== at || parts.at(-1) !== here) parts.push(column, at, here);
+    }
+    lines.push(parts);
+  }
+  return { files: files.map((name, at) => (ours[at] ? relative(dirname(module), name) : "")), lines };
+}
+
 const complaints = [];
 try {
   const bundle = await rolldown({
@@ -53,10 +90,12 @@ try {
       if (log.code === "UNRESOLVED_IMPORT" || log.code === "MISSING_EXPORT") complaints.push(log.message);
     },
   });
-  const { output } = await bundle.generate({ format: "esm", codeSplitting: false });
+  const { output } = await bundle.generate({ format: "esm", codeSplitting: false, sourcemap: true, dir: dirname(out) });
+  const { code, imports, map } = output[0];
   if (complaints.length === 0) {
-    writeFileSync(out, output[0].code);
-    process.stdout.write(JSON.stringify(output[0].imports));
+    // Last, so that the lines above stay where they are.
+    writeFileSync(out, `${code}\nglobalThis.regardLines = ${JSON.stringify(origins(map))};\n`);
+    process.stdout.write(JSON.stringify(imports));
   }
 } catch (error) {
   complaints.push(error instanceof Error ? error.message : String(error));

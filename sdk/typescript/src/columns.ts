@@ -106,7 +106,7 @@ export class Rows {
 
   #numbers(name: string, kind: "int64" | "float64" | "timestamp-ms"): Numbers {
     const { column, val } = this.#data(name, kind);
-    return new Numbers(Float64Array.from(val), column.validity);
+    return new Numbers(Float64Array.from(val as ArrayLike<number>), column.validity);
   }
 
   #data<K extends Kind>(name: string, kind: K): { column: WireColumn; val: Data<K> } {
@@ -155,13 +155,14 @@ export class BatchBuilder {
     return this.#add(name, values, { tag: "float64", val: numbers(values) });
   }
 
-  /** Whole numbers up to 2^53. */
-  int64(name: string, values: ArrayLike<number | null>): this {
-    return this.#add(name, values, { tag: "int64", val: numbers(values) });
+  /** Whole numbers. */
+  int64(name: string, values: ArrayLike<number | bigint | null>): this {
+    return this.#add(name, values, { tag: "int64", val: integers(values) });
   }
 
+  /** Milliseconds since the Unix epoch. */
   timestamps(name: string, values: ArrayLike<number | null>): this {
-    return this.#add(name, values, { tag: "timestamp-ms", val: numbers(values) });
+    return this.#add(name, values, { tag: "timestamp-ms", val: integers(values) });
   }
 
   booleans(name: string, values: ArrayLike<boolean | null>): this {
@@ -195,6 +196,10 @@ export class BatchBuilder {
 
 function numbers(values: ArrayLike<number | null>): Float64Array {
   return values instanceof Float64Array ? values : Float64Array.from(values, (value) => value ?? 0);
+}
+
+function integers(values: ArrayLike<number | bigint | null>): BigInt64Array {
+  return values instanceof BigInt64Array ? values : BigInt64Array.from(values, (value) => BigInt(value ?? 0));
 }
 
 function validity(values: ArrayLike<unknown>): Uint8Array | null {

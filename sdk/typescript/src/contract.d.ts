@@ -53,14 +53,16 @@ declare module "regard:core/types@0.1.0" {
     value: number;
     unit: string;
   };
-  type NumbersIn = ArrayLike<number>;
+  type Numbers = ArrayLike<number>;
+  /** Plain numbers come in; both kinds may go out. */
+  type Integers = ArrayLike<number> | BigInt64Array;
   export type WireColumnData =
     | { tag: "boolean"; val: Uint8Array }
-    | { tag: "int64"; val: NumbersIn }
-    | { tag: "float64"; val: NumbersIn }
-    | { tag: "timestamp-ms"; val: NumbersIn }
-    | { tag: "utf8"; val: { offsets: NumbersIn; data: Uint8Array } }
-    | { tag: "dictionary"; val: { codes: NumbersIn; offsets: NumbersIn; data: Uint8Array } };
+    | { tag: "int64"; val: Integers }
+    | { tag: "float64"; val: Numbers }
+    | { tag: "timestamp-ms"; val: Integers }
+    | { tag: "utf8"; val: { offsets: Numbers; data: Uint8Array } }
+    | { tag: "dictionary"; val: { codes: Numbers; offsets: Numbers; data: Uint8Array } };
   export type WireColumn = { name: string; validity: Uint8Array | null; data: WireColumnData };
   export type WireBatch = { rows: number; columns: WireColumn[] };
 }

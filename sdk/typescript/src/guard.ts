@@ -36,11 +36,34 @@ function settled<R>(name: string, answer: R): R {
   return answer;
 }
 
+/** Where the lines of the bundle come from; see `build/bundle.mjs`. */
+declare global {
+  var regardLines: { files: string[]; lines: number[][] } | undefined;
+}
+
+/** Frames that are written to the log, the innermost ones. */
+const FRAMES_MAX = 20;
+
+/** The frames in the plugin's own files, innermost first: `misbehave (plugin.ts:27)`. */
+function frames(stack: string): string[] {
+  const { files = [], lines = [] } = globalThis.regardLines ?? {};
+  const found: string[] = [];
+  for (const frame of stack.split("\n")) {
+    const [, name, line, column] = /^\s*at (.*) \(.*:(\d+):(\d+)\)/.exec(frame) ?? [];
+    const parts = lines[Number(line) - 1] ?? [];
+    let at = 0;
+    while (parts.length > at + 3 && parts[at + 3]! < Number(column)) at += 3;
+    const file = files[parts[at + 1] ?? -1];
+    if (file !== undefined) found.push(`${name} (${file}:${parts[at + 2]})`);
+  }
+  return found.slice(0, FRAMES_MAX);
+}
+
 function crashed(thrown: unknown): unknown {
   const error = thrown instanceof Error ? thrown : undefined;
-  const stack = error?.stack?.trim() ?? "";
-  const place = stack.split("\n", 1)[0]?.trim() ?? "";
+  const stack = frames(error?.stack ?? "");
   const what = error === undefined ? `threw ${String(thrown)}` : `${error.name}: ${error.message}`;
-  log.error(place === "" ? what : `${what} (${place})`, stack === "" ? {} : { stack });
+  const [place] = stack;
+  log.error(place === undefined ? what : `${what} in ${place}`, stack.length === 0 ? {} : { stack: stack.join(" < ") });
   return thrown;
 }

@@ -145,7 +145,8 @@ fn app(manifest: &Manifest) -> String {
         .map(|capability| match capability {
             Capability::Connector => "Connector",
             Capability::Hook => "Hook",
-            Capability::Kpi => "Evaluator",
+            // Named after the module of the resource.
+            Capability::Kpi => "Evaluator as RegardEvaluator",
         })
         .collect();
     let names: Vec<_> = manifest.capabilities.iter().map(|capability| format!("\"{capability}\"")).collect();

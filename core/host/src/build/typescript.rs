@@ -29,7 +29,7 @@ macro_rules! files {
 }
 
 /// The SDK's files.
-pub(super) const SDK: [(&str, &str); 26] = files![
+pub(super) const SDK: [(&str, &str); 27] = files![
     "clocked.ts",
     "columns.ts",
     "connector.ts",
@@ -56,6 +56,7 @@ pub(super) const SDK: [(&str, &str); 26] = files![
     "plugin.ts",
     "types.ts",
     "text.ts",
+    "values.ts",
 ];
 
 /// The component of the plugin in `folder`.

@@ -155,7 +155,8 @@ async fn bounds_hold() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_crash_says_what_and_where() {
-    check(Language::TypeScript, "crash", Fault::Trap, "it said: TypeError: boom (at misbehave").await;
+    check(Language::TypeScript, "crash", Fault::Trap, "it said: TypeError: boom in misbehave (plugin.ts:")
+        .await;
     check(Language::TypeScript, "odd-crash", Fault::Trap, "it said: threw boom").await;
     check(Language::TypeScript, "promise", Fault::Trap, "functions of a plugin are not async").await;
     check(Language::TypeScript, "stack", Fault::Trap, "").await;

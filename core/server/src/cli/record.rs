@@ -52,7 +52,7 @@ impl Command {
                 let items = Client::open(&reach).await?.list("/record-types").await?;
                 output.print(&json!({ "items": items }), || {
                     let fields = ["name", "title", "plugin", "customer", "indexes", "unique"];
-                    rows(&fields, &items, |item, field| cell(item, field))
+                    rows(&fields, &items, cell)
                 });
             }
             Self::List { kind, customer, fields, sort, reach } => {

@@ -44,12 +44,11 @@ async fn list(
     kinds.sort_by(|left, right| left.name().cmp(right.name()));
     kinds.retain(|kind| listing.after.as_deref().is_none_or(|after| kind.name() > after));
     let page = listing.page(kinds, |kind| kind.name().to_owned());
-    let items = page.items.iter().map(|kind| view(kind)).collect();
-    Ok(Json(Page { items, next_cursor: page.next_cursor }))
-}
-
-fn view(kind: &RecordType) -> TypeView {
-    TypeView { declaration: kind.declaration().clone(), plugin: kind.plugin().to_owned() }
+    let view = |kind: &Arc<RecordType>| TypeView {
+        declaration: kind.declaration().clone(),
+        plugin: kind.plugin().to_owned(),
+    };
+    Ok(Json(Page { items: page.items.iter().map(view).collect(), next_cursor: page.next_cursor }))
 }
 
 /// The type called `name`.
