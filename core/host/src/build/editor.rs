@@ -43,7 +43,8 @@ pub(super) mod tests {
             }
         }
         let mut packed: Vec<_> = sdk.iter().map(|(name, _)| (*name).to_owned()).collect();
-        (found.sort(), packed.sort());
+        found.sort();
+        packed.sort();
         assert_eq!(packed, found);
     }
 

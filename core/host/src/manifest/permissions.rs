@@ -121,8 +121,8 @@ impl Permissions {
         let switches = [
             ("interactions: read", self.interactions > granted.interactions),
             ("metrics: read", self.metrics > granted.metrics),
-            ("messages", self.messages > granted.messages),
-            ("kv", self.kv > granted.kv),
+            ("messages", self.messages && !granted.messages),
+            ("kv", self.kv && !granted.kv),
         ];
         let records = self.records.iter().filter(|(name, asked)| granted.records.get(*name) < Some(asked));
         lines.extend(records.map(|(name, asked)| {

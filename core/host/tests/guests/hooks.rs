@@ -121,7 +121,7 @@ async fn secrets_and_http_are_granted() {
         assert_eq!(kept(&world, guest, event("secret"), "secret").await, json!("s3cret"));
         let url = Attributes::from([("url", json!(format!("http://{address}/")))]);
         let get = event_with("http", None, url);
-        let failed = world.host.handle(guest, &[get.clone()]).await.expect_err("no grant");
+        let failed = world.host.handle(guest, std::slice::from_ref(&get)).await.expect_err("no grant");
         assert_eq!(failed.fault, Fault::Denied, "{language:?}: {failed}");
         let package = package(&fixture(guest));
         let grants = regard_host::Grants::by_default(&package.manifest().permissions)

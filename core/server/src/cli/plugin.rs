@@ -22,6 +22,7 @@ use regard_host::{Grants, Package};
 use serde_json::{Value, json};
 
 use super::{Output, cell, table};
+use crate::bundled;
 use crate::client::Client;
 use crate::config::{FILE, Reach};
 
@@ -187,8 +188,7 @@ impl Command {
                 for found in all {
                     let installed = client.call(Method::POST, "/plugins", Some(found.body())).await;
                     let installed = installed.with_context(|| found.package.manifest().id.clone())?;
-                    choice.pin(&found, &installed)?;
-                    output.say(&found.told(&installed));
+                    output.say(&settle(&choice, &found, &installed)?);
                     items.push(installed);
                 }
                 output.print(&json!({ "items": items }), || format!("{} plugins are installed", items.len()));
@@ -208,12 +208,8 @@ impl Command {
                 }
                 let installed =
                     Client::open(&reach).await?.call(Method::POST, "/plugins", Some(body)).await?;
-                if installed["waiting_version"].is_null() {
-                    choice.pin(&found, &installed)?;
-                    output.print(&installed, || found.told(&installed));
-                } else {
-                    output.print(&installed, || describe_installed(&installed));
-                }
+                let told = settle(&choice, &found, &installed)?;
+                output.print(&installed, || told);
             }
             Self::List { reach } => {
                 let items = Client::open(&reach).await?.list("/plugins").await?;
@@ -287,6 +283,15 @@ impl Command {
 fn read_json(path: &Path) -> Result<Value> {
     let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
     serde_json::from_str(&text).with_context(|| format!("{} is no JSON", path.display()))
+}
+
+/// Pins what an install brought into service, and says what it did.
+fn settle(choice: &source::Choice, found: &source::Found, installed: &Value) -> Result<String> {
+    if !installed["waiting_version"].is_null() {
+        return Ok(describe_installed(installed));
+    }
+    choice.pin(found, installed)?;
+    Ok(found.told(installed))
 }
 
 /// What installing, upgrading or granting has led to, for people.
