@@ -9,14 +9,20 @@
 mod calls;
 #[path = "figures/evaluator.rs"]
 mod evaluator;
+#[path = "figures/extism.rs"]
+mod extism;
 #[path = "figures/import.rs"]
 mod import;
 #[path = "figures/ingest.rs"]
 mod ingest;
+#[path = "figures/neighbour.rs"]
+mod neighbour;
 #[path = "figures/packages.rs"]
 mod packages;
 #[path = "figures/process.rs"]
 mod process;
+#[path = "figures/swap.rs"]
+mod swap;
 
 /// Rounds of each pair; the median is quoted.
 const ROUNDS: usize = 5;
@@ -43,6 +49,12 @@ fn main() -> anyhow::Result<()> {
     }
     if wanted("packages") {
         packages::measure()?;
+    }
+    if wanted("swap") {
+        swap::measure()?;
+    }
+    if wanted("neighbour") {
+        neighbour::measure()?;
     }
     if wanted("process") {
         process::measure()?;

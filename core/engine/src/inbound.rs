@@ -1,6 +1,7 @@
 //! Inbound: what comes from outside becomes a valid [`Incoming`], or a reason why not.
 
 use regard_model::interaction::{AHEAD_MS_MAX, Provenance, check_external_id};
+use regard_model::schedule::DUE;
 use regard_model::{
     Attributes, Channel, CustomerId, Identifier, InteractionId, Invalid, Kind, Money, Timestamp,
 };
@@ -54,6 +55,9 @@ pub fn check(submission: Submission, channels: &dyn Channels, now: Timestamp) ->
     let channel =
         channels.by_name(&submission.channel).ok_or_else(|| unknown_channel(&submission.channel))?;
     check_external_id(&submission.external_id)?;
+    if submission.kind.as_str() == DUE {
+        return Err(Invalid::new("kind", format!("`{DUE}` is what schedules make, and nobody else")));
+    }
     if submission.occurred_at > now.plus_millis(AHEAD_MS_MAX) {
         return Err(Invalid::new(
             "occurred_at",
@@ -146,6 +150,7 @@ mod tests {
 
     struct OneChannel;
 
+    #[async_trait::async_trait]
     impl Channels for OneChannel {
         fn by_name(&self, name: &str) -> Option<Arc<Channel>> {
             (name == "shop").then(|| {
@@ -163,6 +168,10 @@ mod tests {
 
         fn all(&self) -> Vec<Arc<Channel>> {
             self.by_name("shop").into_iter().collect()
+        }
+
+        async fn make(&self, name: &str) -> Result<Arc<Channel>, crate::StoreError> {
+            Err(crate::StoreError::NotFound(name.to_owned()))
         }
     }
 

@@ -9,6 +9,7 @@
 //! - [`outbox`]: which message may be sent at all, and when to try again
 //! - [`deliver`]: hand messages to connectors and write down what became of them
 //! - `poll`: the other way in, for providers that do not call us
+//! - [`schedule`]: what hooks do for no other reason than the time
 //!
 //! Beside the way stand [`ports`] (what the engine needs from others), [`columns`] (how evaluators see
 //! interactions), [`import`] (where a long import stands) and [`error`].
@@ -27,6 +28,7 @@ pub mod outbox;
 pub mod pipeline;
 mod poll;
 pub mod ports;
+pub mod schedule;
 
 pub use error::{Fault, PluginError, StoreError};
 pub use pipeline::{Parts, Pipeline};

@@ -24,8 +24,9 @@ use crate::inbound::{self, Submission};
 use crate::log::LogWriter;
 use crate::poll::Poller;
 use crate::ports::{
-    Appended, Channels, Clock, Connectors, Feed, Hooks, Log, Outbox, Reads, Webhook, WebhookReply,
+    Appended, Channels, Clock, Connectors, Feed, Hooks, Incoming, Log, Outbox, Reads, Webhook, WebhookReply,
 };
+use crate::schedule::Scheduler;
 
 /// Everything the way needs, put together by the server.
 #[derive(Clone)]
@@ -74,6 +75,7 @@ pub struct Pipeline {
     dispatcher: Arc<Dispatcher>,
     deliverer: Deliverer,
     poller: Poller,
+    scheduler: Scheduler,
 }
 
 impl Pipeline {
@@ -93,6 +95,7 @@ impl Pipeline {
                 parts.clock.clone(),
             ),
             poller: Poller::default(),
+            scheduler: Scheduler::default(),
             parts,
         })
     }
@@ -159,11 +162,12 @@ impl Pipeline {
         Ok(reply)
     }
 
-    /// Runs polling, dispatch and delivery until `stop`.
+    /// Runs polling, schedules, dispatch and delivery until `stop`.
     pub async fn run(self: Arc<Self>, stop: CancellationToken) {
         let stages = async {
             tokio::join!(
                 self.poller.run(&self),
+                self.scheduler.run(&self),
                 self.dispatcher.run(|| self.deliverer.wake()),
                 self.deliverer.run(|| self.dispatcher.wake()),
             )
@@ -174,8 +178,10 @@ impl Pipeline {
         }
     }
 
-    /// Runs dispatch and delivery until there is nothing left to do now; returns how many events and messages it took.
+    /// Runs schedules, dispatch and delivery until there is nothing left to do now; returns how many events and messages
+    /// it took.
     pub async fn settle(&self) -> Result<(usize, usize), StoreError> {
+        self.scheduler.look(self).await?;
         let (mut events, mut messages) = (0, 0);
         loop {
             let handled = self.dispatcher.drain().await?;
@@ -192,6 +198,11 @@ impl Pipeline {
     pub fn wake(&self) {
         self.dispatcher.wake();
         self.deliverer.wake();
+    }
+
+    /// Stores what the engine itself has to say.
+    pub(crate) async fn append(&self, rows: Vec<Incoming>) -> Result<Vec<Appended>, StoreError> {
+        self.log.append(rows, None).await
     }
 
     pub(crate) const fn parts(&self) -> &Parts {

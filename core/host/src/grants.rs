@@ -55,6 +55,7 @@ impl Grants {
             private_hosts: granted.private_hosts.iter().filter(asked_for).cloned().collect(),
             secrets: asked.secrets.iter().filter(|name| granted.secrets.contains(name)).cloned().collect(),
             customers: asked.customers.min(granted.customers),
+            customer_fields: asked.customer_fields.narrower(&granted.customer_fields),
             interactions: asked.interactions.min(granted.interactions),
             metrics: asked.metrics.min(granted.metrics),
             messages: asked.messages && granted.messages,

@@ -1,7 +1,7 @@
 //! `plugin.toml`: what a plugin is, what it can do and what it asks for.
 //!
-//! Reading order: [`Manifest`], then [`permissions`] (what it asks the operator for), [`limits`] (what it
-//! needs to run), [`settings`] (its configuration schema), [`subscribe`] (the events a hook wants), [`records`] (the
+//! Reading order: [`Manifest`], then [`permissions`] (what it asks the operator for) with [`fields`], [`limits`] (what it
+//! needs to run), [`settings`] (its configuration schema), [`subscribe`] (the events a hook wants) and [`schedules`] (when it wants to be called), [`records`] (the
 //! types of records it declares) and [`component`] (whether a built component keeps to all that).
 //!
 //! A manifest is a request, never a grant: the operator's grant is kept elsewhere, and what counts is the
@@ -19,9 +19,11 @@
 
 pub mod component;
 pub mod error;
+pub mod fields;
 pub mod limits;
 pub mod permissions;
 pub mod records;
+pub mod schedules;
 pub mod settings;
 pub mod subscribe;
 
@@ -30,12 +32,14 @@ use std::env::consts::DLL_SUFFIX;
 use std::fmt;
 use std::path::{Component, Path, PathBuf};
 
+use regard_model::ScheduleDeclaration;
 use regard_model::record::RecordDeclaration;
 use semver::Version;
 use serde::{Deserialize, Serialize};
 
 pub(crate) use error::Fault;
 pub use error::ManifestError;
+pub use fields::CustomerFields;
 pub use limits::Limits;
 pub use permissions::{
     CustomerAccess, HostPattern, InteractionAccess, MetricAccess, Permissions, RecordAccess,
@@ -90,6 +94,9 @@ pub struct Manifest {
     /// The events that a hook wants; without any, a hook is never called.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub subscribe: Vec<Subscription>,
+    /// When a hook wants to be called for no other reason than the time.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub schedule: Vec<ScheduleDeclaration>,
     /// The types of records that the plugin declares; it may work with them without asking.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub records: Vec<RecordDeclaration>,
@@ -217,6 +224,7 @@ impl Manifest {
         for (at, subscription) in self.subscribe.iter().enumerate() {
             subscription.check().map_err(|fault| fault.under(&format!("subscribe[{at}]")))?;
         }
+        schedules::check(self)?;
         if !self.channel.is_empty() && !self.can(Capability::Connector) {
             return Err(Fault::new(
                 "channel",

@@ -17,6 +17,7 @@
 //! - [`metric`]: questions and their observed answers
 //! - [`record`]: objects of the types that plugins declare
 //! - [`outbox`]: messages on their way out
+//! - [`schedule`]: when plugins are called for no other reason than the time
 //! - [`plugin`]: installed extensions and scripts
 //! - [`access`]: roles, tokens and the audit log
 
@@ -34,6 +35,7 @@ pub mod money;
 pub mod outbox;
 pub mod plugin;
 pub mod record;
+pub mod schedule;
 pub mod time;
 
 pub use access::{AuditEntry, Role};
@@ -53,4 +55,5 @@ pub use money::{Currency, Money};
 pub use outbox::{DeliveryAttempt, OutboxEntry, OutboxState};
 pub use plugin::{PluginRecord, PluginVersion, ScriptRecord, SignedBy};
 pub use record::{Record, RecordType};
+pub use schedule::{Schedule, ScheduleDeclaration};
 pub use time::{Horizon, Timestamp};

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
+use async_trait::async_trait;
 use regard_engine::StoreError;
 use regard_engine::ports::Channels;
 use regard_model::channel::{Channel, NewChannel};
@@ -149,6 +150,7 @@ impl Store {
     }
 }
 
+#[async_trait]
 impl Channels for Store {
     fn by_name(&self, name: &str) -> Option<Arc<Channel>> {
         self.inner.channels.read().by_name.get(name).cloned()
@@ -156,6 +158,22 @@ impl Channels for Store {
 
     fn all(&self) -> Vec<Arc<Channel>> {
         self.inner.channels.read().by_name.values().cloned().collect()
+    }
+
+    async fn make(&self, name: &str) -> Result<Arc<Channel>, StoreError> {
+        let new = NewChannel {
+            name: name.to_owned(),
+            kind: name.to_owned(),
+            connector: None,
+            settings: Attributes::new(),
+            secrets: Default::default(),
+        };
+        match self.create_channel(new).await {
+            // Another process was faster.
+            Err(StoreError::Conflict(_)) => self.reload_channels().await?,
+            made => drop(made?),
+        }
+        self.by_name(name).ok_or_else(|| StoreError::NotFound(format!("channel {name}")))
     }
 }
 

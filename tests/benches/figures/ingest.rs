@@ -84,16 +84,21 @@ async fn send(
         } else {
             format!("[{}]", (number..number + batch).map(one).collect::<Vec<_>>().join(","))
         };
-        let request = format!(
-            "POST /api/v1/interactions HTTP/1.1\r\nhost: bench\r\nauthorization: Bearer {token}\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
-            body.len()
-        );
-        stream.write_all(request.as_bytes()).await?;
-        let status = read_answer(&mut stream, &mut answer).await?;
+        let status = request(&mut stream, &token, &body, &mut answer).await?;
         anyhow::ensure!(status == 200, "the server answered {status}");
         sent += batch;
     }
     Ok(sent)
+}
+
+/// Hands in interactions over a connection that stays open, and returns the status of the answer.
+pub async fn request(stream: &mut TcpStream, token: &str, body: &str, answer: &mut Vec<u8>) -> Result<u16> {
+    let request = format!(
+        "POST /api/v1/interactions HTTP/1.1\r\nhost: bench\r\nauthorization: Bearer {token}\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
+        body.len()
+    );
+    stream.write_all(request.as_bytes()).await?;
+    read_answer(stream, answer).await
 }
 
 /// Reads one answer and returns its status.

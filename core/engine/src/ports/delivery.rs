@@ -59,9 +59,12 @@ pub trait Outbox: Send + Sync {
 }
 
 /// The channels, kept in memory by the store.
+#[async_trait]
 pub trait Channels: Send + Sync {
     /// The channel called `name`.
     fn by_name(&self, name: &str) -> Option<Arc<Channel>>;
     /// All channels, by name.
     fn all(&self) -> Vec<Arc<Channel>>;
+    /// The channel `name`, made without a connector when it is not there yet.
+    async fn make(&self, name: &str) -> Result<Arc<Channel>, StoreError>;
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
-use regard_model::{Attributes, Channel, Metric, Timestamp};
+use regard_model::{Attributes, Channel, Metric, Schedule, Timestamp};
 
 use super::dispatch::{Effects, Event, Subscription};
 use crate::columns::Batch;
@@ -126,6 +126,8 @@ pub enum Outcome {
 pub trait Hooks: Send + Sync {
     /// Ids of the hooks in service, with what they want.
     fn subscribers(&self) -> Vec<(String, Vec<Subscription>)>;
+    /// When hooks in service want to be called for no other reason than the time, by plugin.
+    fn schedules(&self) -> Vec<(String, Vec<Schedule>)>;
     /// Hands `events` to the hook and returns what it changes; nothing is stored yet.
     async fn handle(&self, plugin: &str, events: &[Event]) -> Result<Effects, PluginError>;
 }

@@ -55,15 +55,17 @@ impl CallContext {
         self.enter_customers("customers.get", id, CustomerAccess::Read).await?;
         let id: CustomerId = id.parse()?;
         let found = self.scope.services.reads.customer(id).await?;
-        Ok(found.map(|customer| self.as_left(customer)))
+        Ok(found.map(|customer| self.shown(&self.as_left(customer))))
     }
 
     /// `customers.find`. Sees the changes that this call has made.
     pub(crate) async fn customer_by(&mut self, scheme: &str, value: &str) -> Result<Option<Customer>, Stop> {
         self.enter_customers("customers.find", scheme, CustomerAccess::Read).await?;
+        // Finding somebody by a name that may not be seen would tell the name.
+        self.need_field("customers.find", &format!("identifiers.{scheme}")).await?;
         let identifier = Identifier::new(scheme, value)?;
         let found = self.scope.services.reads.customer_by(&identifier).await?;
-        Ok(found.map(|customer| self.as_left(customer)))
+        Ok(found.map(|customer| self.shown(&self.as_left(customer))))
     }
 
     /// `customers.update`.
@@ -76,6 +78,12 @@ impl CallContext {
         remove_tags: Vec<String>,
     ) -> Result<Customer, Stop> {
         self.enter_customers("customers.update", id, CustomerAccess::Write).await?;
+        if !(add_tags.is_empty() && remove_tags.is_empty()) {
+            self.need_field("customers.update", "tags").await?;
+        }
+        for name in set.0.keys() {
+            self.need_field("customers.update", &format!("attributes.{name}")).await?;
+        }
         let asked: CustomerId = id.parse()?;
         let found = self.scope.services.reads.customer(asked).await?;
         let missing = || CallError::new(Fault::NotFound, format!("there is no customer {asked}"));
@@ -101,8 +109,9 @@ impl CallContext {
         customer.version += 1;
         customer.updated_at = self.scope.services.clock.now();
         self.effects.customers.push((customer.id, change));
-        self.customers.insert(customer.id, customer.clone());
-        Ok(customer)
+        let shown = self.shown(&customer);
+        self.customers.insert(customer.id, customer);
+        Ok(shown)
     }
 
     /// `interactions.query`.
@@ -177,6 +186,18 @@ impl CallContext {
     /// The customer as this call has left it, when it has changed it.
     fn as_left(&self, customer: Customer) -> Customer {
         self.customers.get(&customer.id).cloned().unwrap_or(customer)
+    }
+
+    /// The customer as the plugin may see it.
+    fn shown(&self, customer: &Customer) -> Customer {
+        self.scope.permissions.customer_fields.show(customer).into_owned()
+    }
+
+    async fn need_field(&mut self, call: &str, field: &str) -> Result<(), Stop> {
+        if self.scope.permissions.customer_fields.has(field) {
+            return Ok(());
+        }
+        Err(self.deny(call, field, "permissions.customer_fields").await)
     }
 
     async fn enter_customers(&mut self, call: &str, what: &str, needed: CustomerAccess) -> Result<(), Stop> {

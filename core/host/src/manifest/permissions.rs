@@ -9,9 +9,10 @@ use std::fmt;
 use regard_model::record::declaration::check_name;
 use serde::{Deserialize, Serialize};
 
+use super::fields::CustomerFields;
 use super::{Fault, records};
 
-/// The most hosts, private hosts, secrets or types of records a manifest may name; a longer list cannot be reviewed by a
+/// The most hosts, private hosts, secrets, fields or types of records a manifest may name; a longer list cannot be reviewed by a
 /// person.
 pub const NAMES_MAX: usize = 64;
 
@@ -27,6 +28,9 @@ pub struct Permissions {
     pub secrets: Vec<String>,
     /// Access to customers.
     pub customers: CustomerAccess,
+    /// The fields of customers to which that access is; all of them where none are named.
+    #[serde(skip_serializing_if = "CustomerFields::is_all")]
+    pub customer_fields: CustomerFields,
     /// Access to the interaction log.
     pub interactions: InteractionAccess,
     /// Access to observations of metrics.
@@ -88,15 +92,7 @@ pub enum RecordAccess {
 impl Permissions {
     /// Whether `self` asks for nothing beyond `granted`; a wider request after an upgrade waits for consent.
     pub fn within(&self, granted: &Self) -> bool {
-        self.hosts.iter().all(|host| granted.hosts.iter().any(|pattern| pattern.covers(host)))
-            && self.private_hosts.iter().all(|host| granted.private_hosts.contains(host))
-            && self.secrets.iter().all(|secret| granted.secrets.contains(secret))
-            && self.customers <= granted.customers
-            && self.interactions <= granted.interactions
-            && self.metrics <= granted.metrics
-            && self.messages <= granted.messages
-            && self.kv <= granted.kv
-            && self.records.iter().all(|(kind, access)| granted.record_access(kind) >= Some(*access))
+        self.beyond(granted).is_empty()
     }
 
     /// What `self` asks for beyond `granted`, one line of the manifest each, as the operator reads it.
@@ -118,6 +114,8 @@ impl Permissions {
                 if self.customers == CustomerAccess::Write { "write" } else { "read" }
             ));
         }
+        let fields = self.customer_fields.beyond(&granted.customer_fields);
+        lines.extend(fields.iter().map(|field| format!("customer_fields: {field}")));
         let switches = [
             ("interactions: read", self.interactions > granted.interactions),
             ("metrics: read", self.metrics > granted.metrics),
@@ -130,6 +128,14 @@ impl Permissions {
         }));
         lines.extend(switches.iter().filter(|(_, missing)| *missing).map(|(name, _)| (*name).to_owned()));
         lines
+    }
+
+    /// What an event shows of a customer who changed: nothing but who it is when customers may not be read.
+    pub(crate) fn fields_of_events(&self) -> CustomerFields {
+        match self.customers {
+            CustomerAccess::None => CustomerFields::only([]),
+            CustomerAccess::Read | CustomerAccess::Write => self.customer_fields.clone(),
+        }
     }
 
     /// Whether outbound HTTP to this public host and port was asked for.
@@ -157,6 +163,7 @@ impl Permissions {
             ("hosts", self.hosts.len()),
             ("private_hosts", self.private_hosts.len()),
             ("secrets", self.secrets.len()),
+            ("customer_fields", self.customer_fields.len()),
             ("records", self.records.len()),
         ];
         for (key, length) in lengths {
@@ -198,6 +205,7 @@ impl Permissions {
                 ));
             }
         }
+        self.customer_fields.check()?;
         for kind in self.records.keys() {
             if let Err(invalid) = check_name(kind) {
                 return Err(records::fault(invalid).under("records"));

@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use regard_engine::ports::{Effects, Features, Stream, Subscription};
 use regard_engine::{Fault, PluginError};
-use regard_model::Metric;
+use regard_model::{Metric, Schedule, schedule};
 use serde::Serialize;
 use serde_json::Value;
 
@@ -15,7 +15,7 @@ use crate::breaker::{Breaker, Closed};
 use crate::call::{CallContext, Role, Scope};
 use crate::grants::Grants;
 use crate::kpi;
-use crate::manifest::{Capability, EventKind, Manifest};
+use crate::manifest::{Capability, EventKind, Manifest, schedules};
 use crate::package::Package;
 use crate::runtime::{Failure, Program};
 
@@ -64,6 +64,7 @@ pub(crate) struct Loaded {
     pub(super) features: Option<Features>,
     pub(super) metrics: Vec<Metric>,
     pub(super) subscriptions: Vec<Subscription>,
+    pub(super) schedules: Vec<Schedule>,
     pub(super) enabled: AtomicBool,
     pub(super) breaker: Breaker,
 }
@@ -102,9 +103,13 @@ pub(super) async fn describe(
         // A family of kinds (`order.*`) is narrowed when the events are handed over; the stream knows single kinds only.
         name: wanted.kind.clone().filter(|kind| !kind.ends_with('*')).or_else(|| wanted.metric.clone()),
     });
-    let subscriptions = subscriptions.collect();
+    let schedules = schedules::read(&manifest.schedule);
+    let due = (!schedules.is_empty())
+        .then(|| Subscription { stream: Stream::Interactions, name: Some(schedule::DUE.to_owned()) });
+    let subscriptions = subscriptions.chain(due).collect();
     Ok(Loaded {
         subscriptions,
+        schedules,
         enabled: AtomicBool::new(true),
         breaker: Breaker::default(),
         scope,

@@ -9,14 +9,14 @@ use regard_engine::ports::{
     Subscription, Webhook, WebhookReply,
 };
 use regard_engine::{Fault, PluginError};
-use regard_model::{Channel, Metric};
+use regard_model::{Channel, Metric, Schedule, schedule};
 use serde_json::Value;
 
 use super::loaded::named;
 use super::{Host, Loaded};
 use crate::call::{CallContext, Role};
 use crate::kpi;
-use crate::manifest::{Capability, Manifest};
+use crate::manifest::{Capability, CustomerFields, Manifest};
 use crate::runtime::Failure;
 
 impl Host {
@@ -72,11 +72,25 @@ impl Host {
 /// Whether the hook's manifest wants the event: the streams narrow to single kinds, the manifest also to families.
 fn wanted(manifest: &Manifest, event: &Event) -> bool {
     use crate::manifest::EventKind;
+    // What is due is for the plugin whose schedule it is, and for no other one.
+    if let Event::InteractionAppended(interaction) = event
+        && interaction.kind.as_str() == schedule::DUE
+    {
+        return interaction.attributes.get("plugin").and_then(Value::as_str) == Some(&manifest.id);
+    }
     manifest.subscribe.iter().any(|subscription| match event {
         Event::InteractionAppended(interaction) => subscription.wants_interaction(interaction.kind.as_str()),
         Event::CustomerChanged(_) => subscription.event == EventKind::CustomerChanged,
         Event::MetricObserved(observation) => subscription.wants_metric(&observation.metric),
     })
+}
+
+/// The event as a plugin sees it that may see these fields of customers.
+fn shown(event: &Event, fields: &CustomerFields) -> Event {
+    match event {
+        Event::CustomerChanged(customer) => Event::CustomerChanged(fields.show(customer).into_owned()),
+        event => event.clone(),
+    }
 }
 
 #[async_trait]
@@ -88,14 +102,23 @@ impl Hooks for Host {
         hooks.map(|(id, loaded)| (id.clone(), loaded.subscriptions.clone())).collect()
     }
 
+    fn schedules(&self) -> Vec<(String, Vec<Schedule>)> {
+        let plugins = self.0.plugins.read();
+        let scheduled =
+            plugins.iter().filter(|(_, loaded)| !loaded.schedules.is_empty() && loaded.in_service());
+        scheduled.map(|(id, loaded)| (id.clone(), loaded.schedules.clone())).collect()
+    }
+
     async fn handle(&self, plugin: &str, events: &[Event]) -> Result<Effects, PluginError> {
         let (loaded, call) = self.serving(plugin, Role::Hook, "handle").await?;
         let manifest = loaded.package.manifest();
+        let fields = loaded.scope.permissions.fields_of_events();
         let kept: Vec<Event>;
-        let events = if events.iter().all(|event| wanted(manifest, event)) {
+        let events = if fields.is_all() && events.iter().all(|event| wanted(manifest, event)) {
             events
         } else {
-            kept = events.iter().filter(|event| wanted(manifest, event)).cloned().collect();
+            let wanted = events.iter().filter(|event| wanted(manifest, event));
+            kept = wanted.map(|event| shown(event, &fields)).collect();
             &kept
         };
         if events.is_empty() {

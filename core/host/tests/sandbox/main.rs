@@ -3,6 +3,7 @@
 
 mod connectors;
 mod evaluators;
+mod fields;
 mod hostile;
 mod loading;
 mod native;
