@@ -76,7 +76,7 @@ impl Installed {
             "occurred_at": "2026-01-05T09:00:00Z", "identifier": { "scheme": "email", "value": email },
             "amount": { "minor": 1499, "currency": "USD" },
         });
-        self.ask(201, Method::POST, "/interactions", Some(order));
+        self.ask(200, Method::POST, "/interactions", Some(order));
     }
 }
 

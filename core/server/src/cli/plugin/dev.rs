@@ -21,7 +21,7 @@ use crate::config::Reach;
 /// Arguments of `regard plugin dev`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
-pub(super) struct Dev {
+pub(in crate::cli) struct Dev {
     /// The folder with plugin.toml.
     #[arg(default_value = ".")]
     folder: PathBuf,

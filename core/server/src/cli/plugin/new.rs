@@ -15,7 +15,7 @@ use crate::cli::Output;
 
 /// The language of a new plugin.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(super) enum Lang {
+pub(in crate::cli) enum Lang {
     /// Runs as it is: no tools, no build.
     Luau,
     /// A WebAssembly component; needs rustup.
@@ -31,7 +31,7 @@ pub(super) enum Lang {
 
 /// What a new plugin does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(super) enum Kind {
+pub(in crate::cli) enum Kind {
     /// Reacts to what happens.
     Hook,
     /// Evaluates a metric.
@@ -73,7 +73,7 @@ impl Kind {
 /// Arguments of `regard plugin new`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
-pub(super) struct New {
+pub(in crate::cli) struct New {
     /// Its id: lower-case letters, digits and single hyphens, by custom with its kind first, such as hook-first-order.
     name: String,
     /// The language.
