@@ -33,7 +33,7 @@ use crate::config::{FILE, Reach};
 pub(super) enum Command {
     /// Make a folder with a plugin that works, in Luau, Rust, TypeScript, Python or C.
     New(new::New),
-    /// Watch a plugin's folder: on every change build it, play its scenarios and install it.
+    /// Watch a plugin's folder: on every change build it and install it.
     Dev(dev::Dev),
     /// Turn a plugin's folder into a WebAssembly component, or a Rust or C folder into a native library. Finds or installs
     /// what its language needs, outside the system.
@@ -152,7 +152,7 @@ pub(super) enum Command {
 pub(super) const EXAMPLES: &str = "From nothing to a plugin that others run:
   regard plugin new hook-first-order             a folder with code, a manifest and a scenario
   regard plugin test hook-first-order            plays the scenarios in fixtures/
-  regard plugin dev hook-first-order             the same on every change, and installs it
+  regard plugin dev hook-first-order             builds and installs it on every change
   regard plugin key new --out me.key             once: a key to sign with
   regard plugin pack hook-first-order --key me.key --out packages
   regard plugin index packages                   index.json, for any web server

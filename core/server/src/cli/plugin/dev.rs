@@ -1,4 +1,4 @@
-//! `regard plugin dev`: on every change of a folder its plugin is built, played through its scenarios and installed.
+//! `regard plugin dev`: on every change of a folder its plugin is built and installed.
 
 mod watch;
 
@@ -25,7 +25,7 @@ pub(in crate::cli) struct Dev {
     /// The folder with plugin.toml.
     #[arg(default_value = ".")]
     folder: PathBuf,
-    /// Only build and test, install nowhere.
+    /// Only build, install nowhere.
     #[arg(long)]
     no_install: bool,
     /// Configuration as a JSON file, valid against the manifest's schema; read anew each time.
