@@ -5,7 +5,7 @@
 //! - [`sources`]: the folder's language, the digest of its files, and what was built from them before
 //! - for Rust: [`wasm_std`] finds or fetches the standard library for `wasm32-unknown-unknown`, [`debian`] takes its
 //!   source from the machine's Debian mirror, for machines that rustup cannot serve, and [`cargo`] compiles the folder
-//!   into a core module
+//!   into a core module, with the SDK that [`rust_sdk`] puts into the folders of those who have no source of ours
 //! - [`typescript`] and [`python`]: a component around an interpreter, with [`toolchain`] for their tools, [`contract`]
 //!   for the plugin's world, [`exports`] for what the tools leave behind, and [`editor`] for the SDK beside the sources
 //! - [`component`]: makes a module a component and checks what a component imports and exports
@@ -26,6 +26,7 @@ pub mod editor;
 pub mod exports;
 pub mod native;
 pub mod python;
+pub mod rust_sdk;
 pub mod sources;
 pub mod toolchain;
 pub mod typescript;
@@ -203,10 +204,25 @@ fn rust(
     options: &BuildOptions,
     progress: &mut dyn FnMut(&str),
 ) -> Result<component::Encoded, BuildError> {
+    rust_sdk::show(manifest, folder, progress)?;
     let wasm_std = wasm_std::find(folder, options, progress)?;
     let module = cargo::build(&manifest.id, folder, &wasm_std, options, progress)?;
     let module = std::fs::read(&module).map_err(|source| BuildError::File { path: module, source })?;
     component::encode(manifest, &module)
+}
+
+/// Puts the SDK of the plugin's language into `.regard/` below its folder, for the author's editor; see [`editor`].
+pub fn show_sdk(folder: &Path, progress: &mut dyn FnMut(&str)) -> Result<(), BuildError> {
+    let manifest = Manifest::read(folder)?;
+    match (manifest.runtime, Language::of(folder)) {
+        (Runtime::Luau, _) => editor::show(folder, "luau", &editor::LUAU, progress),
+        (_, Some(Language::Rust)) => rust_sdk::show(&manifest, folder, progress)?,
+        (_, Some(Language::TypeScript)) => editor::show(folder, "typescript", &typescript::SDK, progress),
+        (_, Some(Language::Python)) => editor::show(folder, "python/regard", &python::SDK, progress),
+        (Runtime::Native, None) => editor::show(folder, "c", &[("regard.h", native::HEADER)], progress),
+        (Runtime::Wasm, None) => {}
+    }
+    Ok(())
 }
 
 fn absolute(path: &Path) -> Result<PathBuf, BuildError> {

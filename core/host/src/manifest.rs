@@ -55,6 +55,8 @@ pub const CONTRACT: Version = Version::new(0, 1, 0);
 pub const MANIFEST_BYTES_MAX: u64 = 256 * 1024;
 /// Ids become folder names, metric labels and URL segments; 64 characters fit all of them.
 pub const ID_CHARS_MAX: usize = 64;
+/// How an id is written.
+const ID_RULE: &str = "use lower-case letters, digits and single hyphens, such as `kpi-clv`";
 
 /// A parsed and checked `plugin.toml`.
 #[derive(Debug, Clone, PartialEq, Deserialize, Serialize)]
@@ -251,18 +253,27 @@ pub fn contract_supported(contract: &Version) -> bool {
     same_line && *contract <= CONTRACT && contract.pre.is_empty()
 }
 
-fn check_id(id: &str) -> Result<(), Fault> {
+/// Refuses what is no plugin's id, with the rule.
+pub fn check_id(id: &str) -> Result<(), IdError> {
     let words_are_kebab = id
         .split('-')
         .all(|word| !word.is_empty() && word.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit()));
     if words_are_kebab && id.starts_with(|c: char| c.is_ascii_lowercase()) && id.len() <= ID_CHARS_MAX {
         return Ok(());
     }
-    Err(Fault::new(
-        "id",
-        format!("`{id}` is not a kebab-case name of at most {ID_CHARS_MAX} characters"),
-        "use lower-case letters, digits and single hyphens, such as `kpi-clv`",
-    ))
+    Err(IdError(id.to_owned()))
+}
+
+/// An id that is none.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{0}` is not a kebab-case name of at most {ID_CHARS_MAX} characters; {ID_RULE}")]
+pub struct IdError(String);
+
+impl From<IdError> for Fault {
+    fn from(IdError(id): IdError) -> Self {
+        let problem = format!("`{id}` is not a kebab-case name of at most {ID_CHARS_MAX} characters");
+        Self::new("id", problem, ID_RULE)
+    }
 }
 
 fn is_inside(path: &Path) -> bool {

@@ -44,8 +44,8 @@ enum Command {
     /// Import customers or interactions from a file; goes on where it was when it was broken off.
     #[command(subcommand)]
     Import(import::Command),
-    /// Build, install and look after plugins.
-    #[command(subcommand)]
+    /// Write, share, install and look after plugins.
+    #[command(subcommand, after_help = plugin::EXAMPLES)]
     Plugin(plugin::Command),
     /// List, evaluate and explain metrics.
     #[command(subcommand)]

@@ -4,7 +4,8 @@ In reading order:
 
 - `hooks`, `connectors`, `kpi`: the capabilities, and how a plugin's module registers them
 - `columns`: the columns that an evaluator reads and returns
-- `log`, `clock`, `config`, `kv`, `http`, `customers`, `interactions`, `metrics`, `messages`: the host's functions
+- `log`, `clock`, `config`, `kv`, `http`, `customers`, `interactions`, `metrics`, `messages`, `records`: the host's
+  functions
 - `types`, `values`, `errors`: what is handed to and fro
 - `runtime`: what the component exports, and what Python lacks inside a plugin
 - `wit`: the contract's bindings; nobody else touches them

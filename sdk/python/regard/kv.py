@@ -27,6 +27,12 @@ def delete(key: str) -> None:
     _host.call("delete", key)
 
 
+def keys(prefix: str, *, after: str | None = None, limit: int = 100) -> list[str]:
+    """Keys that begin with `prefix`, ascending, from the one after `after` on; `limit` at most 1000."""
+    found: list[str] = _host.call("keys", prefix, after, limit)
+    return found
+
+
 def get_json(key: str) -> Any:
     """What `set_json` kept, or None."""
     value = get(key)

@@ -69,6 +69,25 @@ class Lifecycle:
             guarded(configure)
 
 
+class Migration:
+    """The functions of `migration.py`."""
+
+    def upgrade(self, from_version: str) -> None:
+        guarded(lambda: _migration("upgrade")(from_version))
+
+    def downgrade(self, to_version: str) -> None:
+        guarded(lambda: _migration("downgrade")(to_version))
+
+
+def _migration(name: str) -> Callable[[str], None]:
+    found: Callable[[str], None] | None = getattr(sys.modules["migration"], name, None)
+    return _refuse if found is None else found
+
+
+def _refuse(to_version: str) -> None:
+    raise Error("unsupported", f"what is kept cannot be brought back to version {to_version}")
+
+
 class Hook:
     def handle(self, events: list[Any]) -> None:
         guarded(lambda: hooks.registered[0]([hooks.read_event(event) for event in events]))
@@ -155,6 +174,8 @@ def check(capabilities: list[str]) -> None:
             raise SystemExit(f'plugin.toml names "{capability}", but plugin.py has none; {mend}')
         if capability not in capabilities and registered:
             raise SystemExit(f'plugin.py has a {capability}, but plugin.toml does not name it; add "{capability}"')
+    if "migration" in sys.modules and not callable(getattr(sys.modules["migration"], "upgrade", None)):
+        raise SystemExit("migration.py has no function upgrade(from_version)")
     if len(hooks.registered) > 1 or len(connectors.registered) > 1:
         raise SystemExit("a plugin has at most one hook and one connector")
     for interface in wit.Interface.used:

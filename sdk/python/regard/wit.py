@@ -35,9 +35,11 @@ class Interface:
     used: list[Interface] = []
     """Those that the plugin's modules import; the build checks that the manifest asks for them."""
 
-    def __init__(self, name: str, permission: str | None = None) -> None:
+    def __init__(self, name: str, permission: str | None = None, otherwise: str = "") -> None:
+        """`otherwise` is what an author may do instead of asking for the permission."""
         self.name = name
         self.permission = permission
+        self.otherwise = otherwise
         Interface.used.append(self)
 
     def check(self) -> None:
@@ -70,5 +72,5 @@ class Interface:
                 raise ImportError(f"this plugin's capabilities have no {self.name}") from None
             raise ImportError(
                 f"regard.{self.name} is imported, but plugin.toml does not ask for it, or the plugin's capabilities do not "
-                f"have it; write `{self.permission}` under [permissions]"
+                f"have it; {self.otherwise}write `{self.permission}` under [permissions]"
             ) from None

@@ -1,13 +1,13 @@
 // Makes one module of a plugin's sources and the SDK, without types, and prints which of the host's interfaces are left in
 // it: what nobody calls is dropped. Run by `regard plugin build`:
 //
-//   node bundle.mjs TOOLCHAIN SDK PLUGIN_MODULE CAPABILITIES OUT
+//   node bundle.mjs TOOLCHAIN SDK PLUGIN_MODULE CAPABILITIES OUT [MIGRATION_MODULE]
 import { writeFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { dirname, relative, resolve, sep } from "node:path";
 import { pathToFileURL } from "node:url";
 
-const [toolchain, sdk, module, capabilities, out] = process.argv.slice(2);
+const [toolchain, sdk, module, capabilities, out, migration] = process.argv.slice(2);
 const require = createRequire(`${toolchain}/package.json`);
 const { rolldown } = await import(pathToFileURL(require.resolve("rolldown")).href);
 
@@ -23,6 +23,8 @@ const entry = [
   wanted.some((capability) => capability !== "kpi") ? `import "@regard/sdk/clocked";` : "",
   `import * as plugin from ${JSON.stringify(module)};`,
   `export const lifecycle = sdk.lifecycle(plugin.default);`,
+  migration ? `import * as migrationModule from ${JSON.stringify(migration)};` : "",
+  migration ? `export const migration = sdk.migration(migrationModule.default);` : "",
   ...wanted.map((capability) => `export const ${EXPORTS[capability]} = sdk.${EXPORTS[capability]}(plugin.default);`),
 ].join("\n");
 

@@ -86,6 +86,7 @@ declare module "regard:core/kv@0.1.0" {
   export function set(key: string, value: Uint8Array): void;
   const remove: (key: string) => void;
   export { remove as delete };
+  export function keys(prefix: string, after: string | null, limit: number): string[];
 }
 
 declare module "regard:core/http@0.1.0" {
@@ -148,6 +149,30 @@ declare module "regard:core/messages@0.1.0" {
   export function enqueue(message: Message): string;
 }
 
+declare module "regard:core/records@0.1.0" {
+  import type { WireAttributes } from "regard:core/types@0.1.0";
+  export type Entry = {
+    id: string;
+    customerId: string | null;
+    data: string;
+    version: number;
+    createdAtMs: number;
+    updatedAtMs: number;
+  };
+  type Filter = { customerId: string | null; equal: WireAttributes };
+  export function get(kind: string, id: string): Entry | null;
+  export function query(
+    kind: string,
+    filter: Filter,
+    cursor: string | null,
+    limit: number,
+  ): { items: Entry[]; nextCursor: string | null };
+  export function create(kind: string, customerId: string | null, data: string): Entry;
+  export function update(kind: string, id: string, version: number, data: string): Entry;
+  const remove: (kind: string, id: string, version: number) => void;
+  export { remove as delete };
+}
+
 /** What a plugin exports, one object for each interface. */
 declare module "regard:exports" {
   import type {
@@ -203,6 +228,10 @@ declare module "regard:exports" {
 
   export interface WireLifecycle {
     configure(): void;
+  }
+  export interface WireMigration {
+    upgrade(fromVersion: string): void;
+    downgrade(toVersion: string): void;
   }
   export interface WireHook {
     handle(events: WireEvent[]): void;

@@ -6,6 +6,7 @@ import { exportConnector } from "./connector.ts";
 import { guard } from "./guard.ts";
 import { exportHook } from "./hook.ts";
 import { exportEvaluator } from "./kpi.ts";
+import { exportMigration } from "./migration.ts";
 import type { Definition } from "./plugin.ts";
 
 function given<T>(capability: string, part: T | undefined): T {
@@ -17,6 +18,8 @@ export function lifecycle(definition: Definition | undefined): WireLifecycle {
   if (definition === undefined) throw new Error("the module must `export default plugin({ ... })`");
   return { configure: guard("configure", () => definition.configure?.()) };
 }
+
+export const migration = exportMigration;
 
 export const hook = (definition: Definition): WireHook => exportHook(given("hook", definition.hook));
 

@@ -7,6 +7,7 @@
  *
  * - `plugin.ts`: `plugin({...})`, what a plugin's module exports by default
  * - `hook.ts`, `connector.ts`, `kpi.ts`: the capabilities
+ * - `migration.ts`: `migration({...})`, what `migration.ts` beside `plugin.ts` exports by default
  * - `columns.ts`: the columns that an evaluator reads and returns
  * - `host.ts`: the host's functions
  * - `types.ts`, `values.ts`, `error.ts`: what is handed to and fro
@@ -25,8 +26,10 @@ export { Accumulator, metric } from "./kpi.ts";
 export type { Evaluator, Input, InputColumn, Metric } from "./kpi.ts";
 export { BatchBuilder, checkGroups, Dictionary, Numbers, Rows, Texts } from "./columns.ts";
 export type { Batch } from "./columns.ts";
-export { clock, config, customers, http, interactions, kv, log, messages, metrics } from "./host.ts";
-export type { CustomerChange, Fields, Filter, Message, Request, Response } from "./host.ts";
+export { clock, config, customers, http, interactions, kv, log, messages, metrics, records } from "./host.ts";
+export type { CustomerChange, Entry, Fields, Filter, Message, Request, Response } from "./host.ts";
+export { migration } from "./migration.ts";
+export type { Migration } from "./migration.ts";
 export { RegardError } from "./error.ts";
 export type { Code } from "./error.ts";
 export type { Attributes, Json, Value } from "./values.ts";

@@ -29,8 +29,8 @@ pub fn encode(manifest: &Manifest, module: &[u8]) -> Result<Encoded, BuildError>
 }
 
 /// Takes the component that the tool of an interpreted language made, without what the tool left among its exports.
-pub fn take(manifest: &Manifest, component: &[u8]) -> Result<Encoded, BuildError> {
-    let wanted = contract::exports(manifest);
+pub fn take(manifest: &Manifest, component: &[u8], migrates: bool) -> Result<Encoded, BuildError> {
+    let wanted = contract::exports(manifest, migrates);
     let kept = exports::keep(component, &|name| wanted.iter().any(|wanted| wanted == name));
     check(manifest, kept.map_err(|reason| BuildError::Component { plugin: manifest.id.clone(), reason })?)
 }

@@ -40,23 +40,24 @@ pub fn imports(manifest: &Manifest) -> Vec<String> {
         .collect()
 }
 
-/// The interfaces that `manifest` has to export, with their versions.
-pub fn exports(manifest: &Manifest) -> Vec<String> {
+/// The interfaces that `manifest` has to export, with their versions; that of a migration where there is one.
+pub fn exports(manifest: &Manifest, migrates: bool) -> Vec<String> {
     let capabilities = manifest.capabilities.iter().map(|capability| capability.interface());
     std::iter::once("regard:core/lifecycle")
+        .chain(migrates.then_some("regard:core/migration"))
         .chain(capabilities)
         .map(|name| format!("{name}@{CONTRACT}"))
         .collect()
 }
 
 /// The text of a world with these imports and what `manifest` exports.
-pub fn world(manifest: &Manifest, imports: &[String]) -> String {
+pub fn world(manifest: &Manifest, imports: &[String], migrates: bool) -> String {
     let mut text = format!("package regard:guest@{CONTRACT};\n\nworld {WORLD} {{\n");
     for import in imports {
         // Writing to a string cannot fail.
         let _ = writeln!(text, "  import {import};");
     }
-    for export in exports(manifest) {
+    for export in exports(manifest, migrates) {
         let _ = writeln!(text, "  export {export};");
     }
     text.push_str("}\n");
@@ -94,7 +95,7 @@ mod tests {
         let manifest = manifest("capabilities = [\"kpi\"]\n[permissions]\ncustomers = \"read\"\nkv = true");
         let imports = imports(&manifest);
         assert_eq!(imports, ["regard:core/log@0.1.0", "regard:core/config@0.1.0"]);
-        let world = world(&manifest, &imports);
+        let world = world(&manifest, &imports, false);
         assert!(
             world.ends_with(
                 "  export regard:core/lifecycle@0.1.0;\n  export regard:kpi/evaluator@0.1.0;\n}\n"

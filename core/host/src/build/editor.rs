@@ -1,7 +1,8 @@
 //! The SDK inside a plugin's folder, for the author's editor and type checker.
 //!
 //! A plugin is built with the SDK that this program brings, and nobody has to install it. For completion and type checks a
-//! copy stands in `.regard/` below the plugin's folder, which ignores itself in git; the build does not read it.
+//! copy stands in `.regard/` below the plugin's folder, which ignores itself in git; the build does not read it, but for
+//! that of Rust.
 
 use std::path::Path;
 
@@ -9,6 +10,12 @@ use super::write_if_changed;
 
 /// The folder's name inside the plugin's.
 const FOLDER: &str = ".regard";
+
+/// What an editor wants to know of Luau plugins: the host's types and the modules that can be required.
+pub(super) const LUAU: [(&str, &str); 2] = [
+    ("regard.d.luau", include_str!("../../../../sdk/luau/regard.d.luau")),
+    ("regard/columns.luau", include_str!("../../../../sdk/luau/regard/columns.luau")),
+];
 
 /// Writes the SDK below `.regard/<place>` of the plugin's folder; a folder that cannot be written is only mentioned.
 pub fn show(folder: &Path, place: &str, sdk: &[(&str, &str)], progress: &mut dyn FnMut(&str)) {

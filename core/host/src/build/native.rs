@@ -10,11 +10,11 @@ use sha2::{Digest, Sha256};
 
 use super::cargo::{self, NOT_FOR_GUESTS, program};
 use super::command::run;
-use super::{BuildError, BuildOptions, Built, absolute, hex, write_if_changed};
+use super::{BuildError, BuildOptions, Built, absolute, hex, rust_sdk, write_if_changed};
 use crate::manifest::Manifest;
 
 /// The interface in C; C plugins outside of a clone find it nowhere else.
-const HEADER: &str = include_str!("../../../../sdk/native/include/regard.h");
+pub(super) const HEADER: &str = include_str!("../../../../sdk/native/include/regard.h");
 /// Folder of the header below the cache folder.
 const INCLUDE: &str = "include";
 /// Where C sources stand, relative to the plugin's folder.
@@ -55,6 +55,7 @@ pub fn build(
     let folder = absolute(folder)?;
     let sources = c_sources(&folder);
     let library = if folder.join("Cargo.toml").is_file() {
+        rust_sdk::show(&manifest, &folder, progress)?;
         build_rust(&plugin, &folder, options, progress)?
     } else if !sources.is_empty() {
         build_c(&plugin, &folder, &sources, options, progress)?

@@ -21,6 +21,8 @@ const REQUIREMENT: &str = "componentize-py==0.25.1";
 const PYTHON: &str = "3.14";
 /// The file that a plugin begins with.
 const MODULE: &str = "plugin.py";
+/// The file with what happens between two versions; without it nothing does.
+const MIGRATION: &str = "migration.py";
 /// The module that says what the component exports.
 const APP: &str = "regard_app";
 /// The module in which the contract's resource is looked for; a plugin may have an `evaluator.py` of its own.
@@ -36,7 +38,7 @@ macro_rules! files {
 }
 
 /// The SDK's files.
-pub(super) const SDK: [(&str, &str); 22] = files![
+pub(super) const SDK: [(&str, &str); 23] = files![
     "__init__.py",
     "clock.py",
     "columns.py",
@@ -53,6 +55,7 @@ pub(super) const SDK: [(&str, &str); 22] = files![
     "messages.py",
     "metrics.py",
     "py.typed",
+    "records.py",
     "runtime.py",
     "sandbox.py",
     "setup.py",
@@ -87,8 +90,9 @@ pub fn build(
     }
     let dependencies = dependencies(folder).map_err(refused)?;
     editor::show(folder, "python/regard", &SDK, progress);
+    let migrates = folder.join(MIGRATION).is_file();
     let sdk: String = SDK.iter().map(|(_, text)| *text).collect();
-    let sources = digest(folder, &[NAME, &sdk, &contract::text(), &app(manifest)])?;
+    let sources = digest(folder, &[NAME, &sdk, &contract::text(), &app(manifest, migrates)])?;
     let kept = Kept::new(&manifest.id, folder, sources, options);
     if let Some(bytes) = kept.read() {
         return component::check(manifest, bytes);
@@ -99,9 +103,9 @@ pub fn build(
     for (name, text) in SDK {
         work.write(&format!("sdk/regard/{name}"), text)?;
     }
-    work.write(&format!("app/{APP}.py"), &app(manifest))?;
+    work.write(&format!("app/{APP}.py"), &app(manifest, migrates))?;
     work.write(&format!("app/{EVALUATOR}.py"), "from regard.runtime import Accumulator as Accumulator\n")?;
-    contract::write(&work.path("wit"), &contract::world(manifest, &contract::imports(manifest)))
+    contract::write(&work.path("wit"), &contract::world(manifest, &contract::imports(manifest), migrates))
         .map_err(|source| BuildError::File { path: work.path("wit"), source })?;
     let python = venv_python(&tools);
     if !dependencies.is_empty() {
@@ -132,13 +136,16 @@ pub fn build(
     }
     let bytes =
         std::fs::read(&component).map_err(|source| BuildError::File { path: component.clone(), source })?;
-    let component = component::take(manifest, &bytes)?;
+    let component = component::take(manifest, &bytes, migrates)?;
     kept.write(&component.bytes)?;
     Ok(component)
 }
 
 /// The module that imports the plugin and names the classes behind the world's exports.
-fn app(manifest: &Manifest) -> String {
+fn app(manifest: &Manifest, migrates: bool) -> String {
+    // Imported before the check, which looks at it.
+    let (migration, first) =
+        if migrates { ("import migration\n", "Lifecycle, Migration") } else { ("", "Lifecycle") };
     let classes: Vec<_> = manifest
         .capabilities
         .iter()
@@ -151,7 +158,8 @@ fn app(manifest: &Manifest) -> String {
         .collect();
     let names: Vec<_> = manifest.capabilities.iter().map(|capability| format!("\"{capability}\"")).collect();
     format!(
-        "import plugin\nfrom regard import runtime\nfrom regard.runtime import Lifecycle, {}\n\nruntime.check([{}])\n",
+        "import plugin\n{migration}from regard import runtime\nfrom regard.runtime import {first}, {}\n\n\
+         runtime.check([{}])\n",
         classes.join(", "),
         names.join(", ")
     )

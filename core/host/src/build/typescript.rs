@@ -19,6 +19,8 @@ const PACKAGE: &str = include_str!("../../../../sdk/typescript/build/package.jso
 const BUNDLE: &str = include_str!("../../../../sdk/typescript/build/bundle.mjs");
 /// The file that a plugin begins with.
 const MODULE: &str = "plugin.ts";
+/// The file with what happens between two versions; without it nothing does.
+const MIGRATION: &str = "migration.ts";
 /// Bundling takes a second and QuickJS three; minutes mean that something hangs.
 const STEP_TIME_MAX: Duration = Duration::from_secs(300);
 
@@ -29,7 +31,7 @@ macro_rules! files {
 }
 
 /// The SDK's files.
-pub(super) const SDK: [(&str, &str); 27] = files![
+pub(super) const SDK: [(&str, &str); 29] = files![
     "clocked.ts",
     "columns.ts",
     "connector.ts",
@@ -51,8 +53,10 @@ pub(super) const SDK: [(&str, &str); 27] = files![
     "host/log.ts",
     "host/messages.ts",
     "host/metrics.ts",
+    "host/records.ts",
     "index.ts",
     "kpi.ts",
+    "migration.ts",
     "plugin.ts",
     "types.ts",
     "text.ts",
@@ -87,8 +91,9 @@ pub fn build(
 
     let tools = find(&Toolchain { name: NAME, packages: Packages::Npm(PACKAGE) }, options, progress)?;
     let work = Work::new(&manifest.id, options)?;
+    let migrates = folder.join(MIGRATION).is_file();
     let imports = bundle(manifest, &module, &tools, &work, progress)?;
-    contract::write(&work.path("wit"), &contract::world(manifest, &imports))
+    contract::write(&work.path("wit"), &contract::world(manifest, &imports, migrates))
         .map_err(|source| BuildError::File { path: work.path("wit"), source })?;
     progress(&format!("{}: making a component with QuickJS", manifest.id));
     let component = work.path("component.wasm");
@@ -101,7 +106,7 @@ pub fn build(
     step(manifest, "QuickJS", &mut command)?;
     let bytes =
         std::fs::read(&component).map_err(|source| BuildError::File { path: component.clone(), source })?;
-    let component = component::take(manifest, &bytes)?;
+    let component = component::take(manifest, &bytes, migrates)?;
     kept.write(&component.bytes)?;
     Ok(component)
 }
@@ -122,6 +127,10 @@ fn bundle(
     let mut command = Command::new(node()?);
     command.arg(work.write("bundle.mjs", BUNDLE)?).arg(tools).arg(work.path("sdk")).arg(module);
     command.arg(capabilities.join(",")).arg(work.path("plugin.js"));
+    let migration = module.with_file_name(MIGRATION);
+    if migration.is_file() {
+        command.arg(migration);
+    }
     let printed = step(manifest, "bundling", &mut command)?;
     serde_json::from_str(&printed).map_err(|e| BuildError::Step {
         plugin: manifest.id.clone(),

@@ -33,14 +33,16 @@ fn typescript_is_strict() {
     tsc(&["-p", "."], &root().join("sdk/typescript"));
     tsc(&["-p", "."], &root().join("examples/hook-first-order-typescript"));
     tsc(&["-p", "."], &fixture("guest-typescript"));
-    // The template as its author checks it, with the SDK that a build puts beside it.
-    let folder = tempfile::tempdir().expect("a folder");
-    for name in ["plugin.ts", "tsconfig.json"] {
-        let from = root().join("sdk/templates/typescript").join(name);
-        std::fs::copy(from, folder.path().join(name)).expect("copied");
+    // The templates as their authors check them, with the SDK that a build puts beside them.
+    for kind in ["hook", "kpi"] {
+        let folder = tempfile::tempdir().expect("a folder");
+        for name in ["plugin.ts", "tsconfig.json"] {
+            let from = root().join("sdk/templates/typescript").join(kind).join(name);
+            std::fs::copy(from, folder.path().join(name)).expect("copied");
+        }
+        copy(&root().join("sdk/typescript/src"), &folder.path().join(".regard/typescript"));
+        tsc(&["--noEmit", "--strict", "-p", "."], folder.path());
     }
-    copy(&root().join("sdk/typescript/src"), &folder.path().join(".regard/typescript"));
-    tsc(&["--noEmit", "--strict", "-p", "."], folder.path());
 }
 
 #[test]
@@ -54,9 +56,10 @@ fn python_is_strict() {
         pass(command.current_dir(cache.path()));
     };
     mypy(&root().join("sdk/python/regard"));
-    mypy(&root().join("sdk/templates/python/plugin.py"));
+    mypy(&root().join("sdk/templates/python/hook/plugin.py"));
     mypy(&root().join("examples/kpi-order-count-python/plugin.py"));
     mypy(&fixture("guest-python").join("plugin.py"));
+    mypy(&fixture("guest-python").join("migration.py"));
 }
 
 fn copy(from: &Path, to: &Path) {

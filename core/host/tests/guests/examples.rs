@@ -56,10 +56,13 @@ async fn orders_are_counted() {
 
 /// A template with its names filled in.
 fn filled(language: &str, id: &str, into: &Path) {
-    for entry in std::fs::read_dir(root().join("sdk/templates").join(language)).expect("the template") {
+    for entry in
+        std::fs::read_dir(root().join("sdk/templates").join(language).join("hook")).expect("the template")
+    {
         let path = entry.expect("an entry").path();
         let text = std::fs::read_to_string(&path).expect("text");
         let text = text.replace("{{id}}", id).replace("{{name}}", "A new plugin");
+        let text = text.replace("{{contract}}", &regard_host::manifest::CONTRACT.to_string());
         assert!(!text.contains("{{"), "{}: {text}", path.display());
         std::fs::write(into.join(path.file_name().expect("a name")), text).expect("written");
     }

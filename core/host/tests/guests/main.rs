@@ -12,3 +12,4 @@ mod costs;
 mod evaluators;
 mod examples;
 mod hooks;
+mod keeping;

@@ -1,11 +1,14 @@
 //! `regard plugin`.
 //!
+//! - `new`, `dev`: for who writes one
 //! - `source`: what a command names becomes a package; `place` reads it, `lock` pins it
 //! - `pack`, `verify`, `key`, `index`, `search`: packages, one command each
 
+mod dev;
 mod index;
 mod key;
 mod lock;
+mod new;
 mod pack;
 mod place;
 mod search;
@@ -28,6 +31,10 @@ use crate::config::{FILE, Reach};
 
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum Command {
+    /// Make a folder with a plugin that works, in Luau, Rust, TypeScript, Python or C.
+    New(new::New),
+    /// Watch a plugin's folder: on every change build it and install it.
+    Dev(dev::Dev),
     /// Turn a plugin's folder into a WebAssembly component, or a Rust or C folder into a native library. Finds or installs
     /// what its language needs, outside the system.
     Build {
@@ -141,6 +148,24 @@ pub(super) enum Command {
     },
 }
 
+/// What stands below the help of `regard plugin`: the way of work, from nothing to a plugin that others run.
+pub(super) const EXAMPLES: &str = "From nothing to a plugin that others run:
+  regard plugin new hook-first-order             a folder with code, a manifest and a scenario
+  regard plugin test hook-first-order            plays the scenarios in fixtures/
+  regard plugin dev hook-first-order             builds and installs it on every change
+  regard plugin key new --out me.key             once: a key to sign with
+  regard plugin pack hook-first-order --key me.key --out packages
+  regard plugin index packages                   index.json, for any web server
+  regard plugin install hook-first-order@0.1 --index https://plugins.example.com
+
+In service:
+  regard plugin list                             what is installed, and whether it is well
+  regard plugin show hook-first-order            what it may do, what its calls cost
+  regard plugin grant hook-first-order           what it asks for beyond that
+  regard plugin rollback hook-first-order        the version before
+
+A tutorial of ten minutes is in sdk/TUTORIAL.md.";
+
 /// What stands below the help of `install`.
 const INSTALL_EXAMPLES: &str = "Examples:
   regard plugin install plugins/hook-welcome
@@ -151,6 +176,8 @@ const INSTALL_EXAMPLES: &str = "Examples:
 impl Command {
     pub(super) async fn run(self, output: Output) -> Result<()> {
         match self {
+            Self::New(new) => tokio::task::block_in_place(|| new.run(output))?,
+            Self::Dev(dev) => dev.run(output).await?,
             Self::Build { folder, out, offline } => {
                 let options = BuildOptions { offline, ..BuildOptions::new(out) };
                 let built = tokio::task::block_in_place(|| {
@@ -196,16 +223,7 @@ impl Command {
             Self::Install { package: Some(package), choice, config, allow_private, reach } => {
                 let found = choice.find(&package, output).await?;
                 let mut body = found.body();
-                if let Some(path) = config {
-                    body["config"] = read_json(&path)?;
-                }
-                if !allow_private.is_empty() {
-                    let grants = Grants::by_default(&found.package.manifest().permissions);
-                    let grants = allow_private
-                        .iter()
-                        .fold(grants, |grants, address| grants.with_private_host(address));
-                    body["grants"] = serde_json::to_value(grants)?;
-                }
+                configure(&mut body, &found, config.as_deref(), &allow_private)?;
                 let installed =
                     Client::open(&reach).await?.call(Method::POST, "/plugins", Some(body)).await?;
                 let told = settle(&choice, &found, &installed)?;
@@ -278,6 +296,24 @@ impl Command {
         }
         Ok(())
     }
+}
+
+/// Adds to the body of a call that installs what the operator says of configuration and private addresses.
+fn configure(
+    body: &mut Value,
+    found: &source::Found,
+    config: Option<&Path>,
+    allow_private: &[String],
+) -> Result<()> {
+    if let Some(path) = config {
+        body["config"] = read_json(path)?;
+    }
+    if !allow_private.is_empty() {
+        let grants = Grants::by_default(&found.package.manifest().permissions);
+        let grants = allow_private.iter().fold(grants, |grants, address| grants.with_private_host(address));
+        body["grants"] = serde_json::to_value(grants)?;
+    }
+    Ok(())
 }
 
 fn read_json(path: &Path) -> Result<Value> {
