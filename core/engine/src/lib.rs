@@ -8,7 +8,7 @@
 //! - [`dispatch`]: hooks, each event once, effects and progress in one transaction
 //! - [`outbox`]: which message may be sent at all, and when to try again
 //! - [`deliver`]: hand messages to connectors and write down what became of them
-//! - `poll`: the other way in, for providers that do not call us
+//! - [`poll`]: the other way in, for providers that do not call us
 //!
 //! Beside the way stand [`ports`] (what the engine needs from others), [`columns`] (how evaluators see
 //! interactions), [`import`] (where a long import stands) and [`error`].
@@ -25,7 +25,7 @@ pub mod inbound;
 pub mod log;
 pub mod outbox;
 pub mod pipeline;
-mod poll;
+pub mod poll;
 pub mod ports;
 
 pub use error::{Fault, PluginError, StoreError};

@@ -2,7 +2,9 @@
 //!
 //! - `source`: what a command names becomes a package; `place` reads it, `lock` pins it
 //! - `pack`, `verify`, `key`, `index`, `search`: packages, one command each
+//! - `test`, `bench`: a plugin tried in the real engine, offline
 
+mod bench;
 mod index;
 mod key;
 mod lock;
@@ -10,6 +12,7 @@ mod pack;
 mod place;
 mod search;
 mod source;
+mod test;
 mod verify;
 
 use std::path::{Path, PathBuf};
@@ -46,6 +49,10 @@ pub(super) enum Command {
         /// The folder with plugin.toml, or a .regard file.
         package: String,
     },
+    /// Try a plugin in the real engine, offline: the scenarios in fixtures/*.toml, and the laws of its capabilities.
+    Test(test::Test),
+    /// Measure a plugin in the real engine, offline: throughput of its functions and its memory.
+    Bench(bench::Bench),
     /// Pack a plugin's folder into one file, <id>-<version>.regard, and sign it.
     Pack(pack::Pack),
     /// Verify who signed a package.
@@ -176,6 +183,8 @@ impl Command {
                     format!("{} {} is good{}", manifest.id, manifest.version, how_to_allow(&package))
                 });
             }
+            Self::Test(test) => Box::pin(test.run(output)).await?,
+            Self::Bench(bench) => Box::pin(bench.run(output)).await?,
             Self::Pack(pack) => tokio::task::block_in_place(|| pack.run(output))?,
             Self::Verify(verify) => verify.run(output).await?,
             Self::Key(command) => tokio::task::block_in_place(|| command.run(output))?,
