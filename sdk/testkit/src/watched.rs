@@ -19,7 +19,6 @@ use regard_model::record::RecordChange;
 use crate::recorded::Recorded;
 
 /// A host that is watched.
-#[derive(Debug)]
 pub struct Watched {
     host: Host,
     recorded: Arc<Recorded>,

@@ -30,7 +30,6 @@ const SOURCE: &str = "scenario";
 pub(crate) const LOOKED_AT_MAX: u64 = 10_000;
 
 /// A plugin in service.
-#[derive(Debug)]
 pub struct World {
     // Closed before its folder goes.
     /// What is kept.

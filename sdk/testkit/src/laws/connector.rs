@@ -30,11 +30,14 @@ pub(super) async fn tried(trial: &Trial, report: &mut Report) -> Result<()> {
     let features = trial.world(&trial.ground()).await?.status.features;
     let Some(features) = features else { return Ok(()) };
     if features.receives {
-        report.add("connector: the same webhook twice", same_webhook(trial, report).await?);
-        report.add("connector: hostile webhooks", hostile(trial, report).await?);
+        let same = same_webhook(trial, report).await?;
+        report.add("connector: the same webhook twice", same);
+        let hostile = hostile(trial, report).await?;
+        report.add("connector: hostile webhooks", hostile);
     }
     if features.polls {
-        report.add("connector: polling ends", polling(trial, report).await?);
+        let ends = polling(trial, report).await?;
+        report.add("connector: polling ends", ends);
     }
     if features.sends {
         let same = same_key(trial, report, features.idempotent).await?;

@@ -37,9 +37,11 @@ pub(super) async fn tried(trial: &Trial, report: &mut Report) -> Result<bool> {
     report.add("contract: describes itself twice alike", alike(trial, &ground, &world).await?);
     report.add("contract: settings", settings(trial, &world).await);
     report.cost(&world);
-    report.add("contract: without permissions", without_permissions(trial, report).await?);
+    let refused = without_permissions(trial, report).await?;
+    report.add("contract: without permissions", refused);
     if world.can(Capability::Hook) {
-        report.add("contract: hostile events", hostile(trial, &ground, report).await?);
+        let hostile = hostile(trial, &ground, report).await?;
+        report.add("contract: hostile events", hostile);
     }
     Ok(true)
 }
