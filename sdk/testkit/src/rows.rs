@@ -170,6 +170,13 @@ impl Rows {
         other
     }
 
+    /// Other rows with the same names.
+    #[must_use]
+    pub fn with(&self, rows: Vec<Row>) -> Self {
+        let groups = rows.iter().map(|row| row.group + 1).max().unwrap_or(0);
+        Self { rows, groups, ..self.clone() }
+    }
+
     /// Some of the rows, with the groups of the whole.
     pub fn batch(&self, metric: &Metric, rows: &[Row]) -> (Vec<u32>, Batch) {
         let columns = metric.inputs.iter().map(|input| self.column(&input.column, rows)).collect();

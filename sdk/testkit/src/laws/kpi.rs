@@ -282,9 +282,7 @@ impl Tried<'_> {
         }
         let mut told = Vec::new();
         for (what, some) in cases {
-            let small = Rows { rows: some, ..rows.clone() };
-            let groups = small.rows.iter().map(|row| row.group + 1).max().unwrap_or(0);
-            let small = Rows { groups, ..small };
+            let small = rows.with(some);
             told.extend(broke(what, &self.whole(&small).await));
         }
         let unopened = async {
