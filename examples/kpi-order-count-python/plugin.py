@@ -6,6 +6,8 @@ from typing import Any
 import regard
 
 NEVER = -(1 << 63)
+# First bytes of a state, with the version of its format: a state may outlive the version that wrote it.
+MARK = b"ocp1"
 # Bytes of a state for each group: a count and a time.
 STATE_BYTES = 16
 
@@ -41,6 +43,9 @@ class OrderCount(regard.Accumulator):
                 last[group] = time
 
     def merge(self, state: bytes, remap: "array[int]") -> None:
+        if not state.startswith(MARK):
+            raise regard.Error("invalid", "these bytes are no state of order-count")
+        state = state[len(MARK) :]
         if len(state) != STATE_BYTES * len(remap):
             raise regard.Error("invalid", f"a state of {len(state)} bytes for {len(remap)} groups")
         half = len(state) // 2
@@ -51,7 +56,7 @@ class OrderCount(regard.Accumulator):
             self.last[group] = max(self.last[group], time)
 
     def state(self) -> bytes:
-        return self.counts.tobytes() + self.last.tobytes()
+        return MARK + self.counts.tobytes() + self.last.tobytes()
 
     def finish(self, as_of_ms: int) -> regard.Batch:
         return (

@@ -16,7 +16,8 @@ use tokio::sync::Notify;
 use crate::error::{Fault, PluginError, StoreError};
 use crate::outbox::{ATTEMPTS_MAX, RETRY_DELAY_MS_MAX, RETRY_DELAY_MS_MIN, Route, Stop, backoff, route};
 use crate::ports::{
-    Channels, Claimed, Clock, Connectors, Effects, Feed, Incoming, Outbound, Outbox, Outcome, Settlement,
+    Channels, Claimed, Clock, Connectors, Effects, Features, Feed, Incoming, Outbound, Outbox, Outcome,
+    Settlement,
 };
 
 /// Entries leased at a time.
@@ -116,7 +117,7 @@ impl Deliverer {
                 self.keep(effects).await;
                 outcome
             }
-            Err(error) => broken(&error, &route),
+            Err(error) => broken(&error, &route.features),
         };
         let (word, detail) = match &outcome {
             Outcome::Sent(id) => ("sent", id.clone()),
@@ -173,9 +174,9 @@ impl Deliverer {
 
 /// A connector that broke in the middle of a send may have sent. Where the provider takes a key once, sending again is
 /// safe; elsewhere a person decides. A connector that could not even start has sent nothing.
-fn broken(error: &PluginError, route: &Route) -> Outcome {
+pub fn broken(error: &PluginError, features: &Features) -> Outcome {
     let reason = error.to_string();
-    if error.fault == Fault::OutOfService || error.fault == Fault::Denied || route.features.idempotent {
+    if error.fault == Fault::OutOfService || error.fault == Fault::Denied || features.idempotent {
         Outcome::Retry { reason, after: error.retry_after }
     } else {
         Outcome::Uncertain(reason)

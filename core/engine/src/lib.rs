@@ -8,7 +8,7 @@
 //! - [`dispatch`]: hooks, each event once, effects and progress in one transaction
 //! - [`outbox`]: which message may be sent at all, and when to try again
 //! - [`deliver`]: hand messages to connectors and write down what became of them
-//! - `poll`: the other way in, for providers that do not call us
+//! - [`poll`]: the other way in, for providers that do not call us
 //! - [`schedule`]: what hooks do for no other reason than the time
 //!
 //! Beside the way stand [`ports`] (what the engine needs from others), [`columns`] (how evaluators see
@@ -26,7 +26,7 @@ pub mod inbound;
 pub mod log;
 pub mod outbox;
 pub mod pipeline;
-mod poll;
+pub mod poll;
 pub mod ports;
 pub mod schedule;
 

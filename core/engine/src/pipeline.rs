@@ -22,7 +22,7 @@ use crate::error::{PluginError, StoreError};
 use crate::import::ImportMark;
 use crate::inbound::{self, Submission};
 use crate::log::LogWriter;
-use crate::poll::Poller;
+use crate::poll::{self, Poller, Turn};
 use crate::ports::{
     Appended, Channels, Clock, Connectors, Feed, Hooks, Incoming, Log, Outbox, Reads, Webhook, WebhookReply,
 };
@@ -160,6 +160,11 @@ impl Pipeline {
             })?;
         }
         Ok(reply)
+    }
+
+    /// Asks a channel's connector for what is new, at once; a turn ends when there is nothing more or it was long.
+    pub async fn poll(&self, channel: &Channel) -> Result<Turn, WebhookError> {
+        poll::turn(self, channel).await
     }
 
     /// Runs polling, schedules, dispatch and delivery until `stop`.

@@ -48,7 +48,7 @@ impl Poller {
         }
     }
 
-    fn schedule(&self, channel: &Channel, now: Timestamp, outcome: Result<(), WebhookError>) {
+    fn schedule(&self, channel: &Channel, now: Timestamp, outcome: Result<Turn, WebhookError>) {
         let every = channel
             .settings
             .get("poll_every_s")
@@ -57,7 +57,7 @@ impl Poller {
         let mut next = self.next.lock();
         let tries = next.get(&channel.id).map_or(0, |&(_, tries)| tries);
         match outcome {
-            Ok(()) => next.insert(channel.id, (now.plus_millis(every), 0)),
+            Ok(_) => next.insert(channel.id, (now.plus_millis(every), 0)),
             Err(error) => {
                 tracing::warn!(channel = channel.name, %error, "poll: will be tried again");
                 let wait = backoff(tries + 1, u64::try_from(every).unwrap_or(0), RETRY_DELAY_MS_MAX);
@@ -72,15 +72,29 @@ fn polls(pipeline: &Pipeline, channel: &Channel) -> bool {
     features.is_some_and(|features| features.polls)
 }
 
+/// What a turn brought.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Turn {
+    /// Pages taken.
+    pub pages: usize,
+    /// Interactions stored; those that were there already are not counted.
+    pub stored: usize,
+    /// What the connector handed in and nobody could take, with the reason.
+    pub refused: Vec<String>,
+    /// Whether the connector has more, which the next turn takes.
+    pub more: bool,
+}
+
 /// Takes pages from where the channel stands until nothing more is there, or its turn is over.
-async fn turn(pipeline: &Pipeline, channel: &Channel) -> Result<(), WebhookError> {
+pub(crate) async fn turn(pipeline: &Pipeline, channel: &Channel) -> Result<Turn, WebhookError> {
     let parts = pipeline.parts();
-    let Some(plugin) = channel.connector.as_deref() else { return Ok(()) };
+    let mut turn = Turn::default();
+    let Some(plugin) = channel.connector.as_deref() else { return Ok(turn) };
     let key = cursor_key(channel.id);
     for _ in 0..PAGES_PER_TURN_MAX {
         let cursor = parts.reads.kept(plugin, &key).await?;
         let (page, mut effects) = match parts.connectors.poll(channel, cursor, PAGE_ITEMS_MAX).await {
-            Err(error) if error.fault == Fault::Unsupported => return Ok(()),
+            Err(error) if error.fault == Fault::Unsupported => return Ok(Turn::default()),
             outcome => outcome?,
         };
         let mut submissions = Vec::with_capacity(page.items.len());
@@ -88,12 +102,20 @@ async fn turn(pipeline: &Pipeline, channel: &Channel) -> Result<(), WebhookError
             match inbound::read_handed(item, channel) {
                 Ok(submission) => submissions.push(submission),
                 // One bad item must not stop the channel for ever; the provider will not change it.
-                Err(invalid) => tracing::warn!(channel = channel.name, at, %invalid, "poll: item refused"),
+                Err(invalid) => {
+                    tracing::warn!(channel = channel.name, at, %invalid, "poll: item refused");
+                    turn.refused.push(format!("item {at}: {invalid}"));
+                }
             }
         }
         for outcome in pipeline.receive(submissions, None).await? {
-            if let Appended::Rejected(invalid) = outcome {
-                tracing::warn!(channel = channel.name, %invalid, "poll: item refused");
+            match outcome {
+                Appended::Accepted { .. } => turn.stored += 1,
+                Appended::Duplicate { .. } => {}
+                Appended::Rejected(invalid) => {
+                    tracing::warn!(channel = channel.name, %invalid, "poll: item refused");
+                    turn.refused.push(invalid.to_string());
+                }
             }
         }
         if let Some(cursor) = page.cursor {
@@ -103,11 +125,13 @@ async fn turn(pipeline: &Pipeline, channel: &Channel) -> Result<(), WebhookError
         if !effects.is_empty() {
             parts.feed.commit(None, effects).await?;
         }
+        turn.pages += 1;
+        turn.more = page.more;
         if !page.more {
             break;
         }
     }
-    Ok(())
+    Ok(turn)
 }
 
 /// Under which key a channel's cursor is kept. The tilde keeps it apart from the plugin's own keys, which cannot begin with one.

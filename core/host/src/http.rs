@@ -3,6 +3,9 @@
 //! Redirects are not followed here: the caller checks each hop against the grants. Addresses are checked by the
 //! resolver that the connection itself uses, so a name cannot point somewhere public when it is checked and somewhere
 //! private when it is dialled.
+//!
+//! What carries a request out is a [`Transport`]: the network, or answers that somebody recorded. Grants, methods, headers
+//! and sizes are checked before it is asked.
 
 mod address;
 
@@ -11,10 +14,11 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use async_trait::async_trait;
 use bytes::Bytes;
 use regard_engine::Fault;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
-use reqwest::header::{HOST, HeaderMap, HeaderName, HeaderValue};
+use reqwest::header::{HOST, HeaderMap, HeaderName, HeaderValue, LOCATION};
 use reqwest::{Client, Method, StatusCode, Url};
 
 use address::is_public;
@@ -37,25 +41,33 @@ const HEADERS_OF_ONE_HOST: [&str; 3] = ["authorization", "cookie", "proxy-author
 
 /// A request as a plugin makes it.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Request {
-    pub(crate) method: String,
-    pub(crate) url: String,
-    pub(crate) headers: Vec<(String, String)>,
-    pub(crate) body: Bytes,
-    pub(crate) timeout: Option<Duration>,
+pub struct Request {
+    /// `GET`, `POST`, ...
+    pub method: String,
+    /// The whole address.
+    pub url: String,
+    /// Names and values.
+    pub headers: Vec<(String, String)>,
+    /// The body.
+    pub body: Bytes,
+    /// How long the plugin waits; within what is left of its call.
+    pub timeout: Option<Duration>,
 }
 
 /// What came back.
 #[derive(Debug, Clone)]
-pub(crate) struct Response {
-    pub(crate) status: u16,
-    pub(crate) headers: Vec<(String, String)>,
-    pub(crate) body: Vec<u8>,
+pub struct Response {
+    /// HTTP status.
+    pub status: u16,
+    /// Names and values.
+    pub headers: Vec<(String, String)>,
+    /// The body.
+    pub body: Vec<u8>,
 }
 
 /// Where a host may be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Reach {
+pub enum Reach {
     /// At public addresses only.
     PublicOnly,
     /// Anywhere: the operator granted this host and port.
@@ -71,52 +83,97 @@ pub(crate) enum Step {
 }
 
 /// Why there is no answer.
-pub(crate) enum Refused {
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Refused {
     /// The name leads to an address that is not public.
     PrivateAddress(String),
     /// Anything else.
     Failed(Fault, String),
 }
 
+impl Refused {
+    /// Nothing came back in time.
+    pub fn timed_out() -> Self {
+        Self::Failed(Fault::Unavailable, "did not answer in time".to_owned())
+    }
+}
+
+/// Carries one hop of a request and brings what came back; follows no redirect.
+#[async_trait]
+pub trait Transport: std::fmt::Debug + Send + Sync {
+    /// The request is within its bounds and its host is granted; `reach` says where that host may be.
+    async fn exchange(&self, request: &Request, reach: Reach) -> Result<Response, Refused>;
+}
+
+/// Outbound HTTP of all plugins.
+#[derive(Debug)]
+pub(crate) struct Http(Arc<dyn Transport>);
+
+impl Http {
+    /// Over `transport`, or else over the network.
+    pub(crate) fn new(transport: Option<Arc<dyn Transport>>) -> Self {
+        Self(transport.unwrap_or_else(|| Arc::new(Network::default())))
+    }
+
+    /// Makes one hop. The caller has checked host and port against the grants.
+    pub(crate) async fn send(&self, request: &Request, url: &Url, reach: Reach) -> Result<Step, Refused> {
+        // An address in the URL is dialled without asking the resolver.
+        if let Some(address) =
+            literal(url).filter(|&address| reach == Reach::PublicOnly && !is_public(address))
+        {
+            return Err(Refused::PrivateAddress(address.to_string()));
+        }
+        let method = method(request)?;
+        if request.body.len() > REQUEST_BYTES_MAX {
+            return Err(invalid(format!("body: {} bytes, at most {REQUEST_BYTES_MAX}", request.body.len())));
+        }
+        headers(&request.headers).map_err(invalid)?;
+        let response = self.0.exchange(request, reach).await?;
+        if response.body.len() > RESPONSE_BYTES_MAX {
+            return Err(too_long());
+        }
+        if let Some(next) = redirected(request, &method, url, &response) {
+            return next.map(Step::Redirect);
+        }
+        Ok(Step::Done(response))
+    }
+}
+
+fn invalid(why: String) -> Refused {
+    Refused::Failed(Fault::Invalid, why)
+}
+
+fn too_long() -> Refused {
+    Refused::Failed(Fault::Exhausted, format!("the answer is longer than {RESPONSE_BYTES_MAX} bytes"))
+}
+
+fn method(request: &Request) -> Result<Method, Refused> {
+    Method::from_bytes(request.method.as_bytes()).map_err(|why| invalid(format!("method: {why}")))
+}
+
 /// The connections of all plugins; built at the first request, since most installations start without one.
-#[derive(Default)]
-pub(crate) struct Http {
+#[derive(Debug, Default)]
+struct Network {
     public: OnceLock<Client>,
     granted: OnceLock<Client>,
 }
 
-impl Http {
-    /// Makes one hop. The caller has checked host and port against the grants.
-    pub(crate) async fn send(&self, request: &Request, url: &Url, reach: Reach) -> Result<Step, Refused> {
+#[async_trait]
+impl Transport for Network {
+    async fn exchange(&self, request: &Request, reach: Reach) -> Result<Response, Refused> {
         let client = match reach {
-            Reach::PublicOnly => {
-                // An address in the URL is dialled without asking the resolver.
-                if let Some(address) = literal(url).filter(|&address| !is_public(address)) {
-                    return Err(Refused::PrivateAddress(address.to_string()));
-                }
-                client(&self.public, Some(Arc::new(PublicOnly)))?
-            }
+            Reach::PublicOnly => client(&self.public, Some(Arc::new(PublicOnly)))?,
             Reach::Granted => client(&self.granted, None)?,
         };
-        let invalid = |why: String| Refused::Failed(Fault::Invalid, why);
-        let method =
-            Method::from_bytes(request.method.as_bytes()).map_err(|why| invalid(format!("method: {why}")))?;
-        if request.body.len() > REQUEST_BYTES_MAX {
-            return Err(invalid(format!("body: {} bytes, at most {REQUEST_BYTES_MAX}", request.body.len())));
-        }
-        let headers = headers(&request.headers).map_err(invalid)?;
         let response = client
-            .request(method.clone(), url.clone())
-            .headers(headers)
+            .request(method(request)?, &request.url)
+            .headers(headers(&request.headers).map_err(invalid)?)
             .body(request.body.clone())
             .timeout(request.timeout.unwrap_or(CONNECT_TIMEOUT))
             .send()
             .await
             .map_err(|why| refused(&why))?;
-        if let Some(next) = redirected(request, &method, url, &response) {
-            return next.map(Step::Redirect);
-        }
-        read(response).await.map(Step::Done)
+        read(response).await
     }
 }
 
@@ -180,22 +237,28 @@ fn headers(given: &[(String, String)]) -> Result<HeaderMap, String> {
     Ok(headers)
 }
 
+/// Whether an answer with this status may be a redirect that is followed.
+const fn leads_on(status: StatusCode) -> bool {
+    matches!(status.as_u16(), 301 | 302 | 303 | 307 | 308)
+}
+
 /// The request that a redirect asks for; `None` when the response is no redirect.
 fn redirected(
     request: &Request,
     method: &Method,
     url: &Url,
-    response: &reqwest::Response,
+    response: &Response,
 ) -> Option<Result<Request, Refused>> {
-    let keeps_method = match response.status() {
+    let keeps_method = match StatusCode::from_u16(response.status).ok()? {
         StatusCode::MOVED_PERMANENTLY | StatusCode::FOUND | StatusCode::SEE_OTHER => {
-            response.status() != StatusCode::SEE_OTHER && matches!(*method, Method::GET | Method::HEAD)
+            response.status != StatusCode::SEE_OTHER.as_u16() && matches!(*method, Method::GET | Method::HEAD)
         }
         StatusCode::TEMPORARY_REDIRECT | StatusCode::PERMANENT_REDIRECT => true,
         _ => return None,
     };
-    let location = response.headers().get(reqwest::header::LOCATION)?;
-    let next = location.to_str().ok().and_then(|location| url.join(location).ok());
+    let is_location = |name: &String| name.eq_ignore_ascii_case(LOCATION.as_str());
+    let (_, location) = response.headers.iter().find(|(name, _)| is_location(name))?;
+    let next = url.join(location).ok();
     let Some(next) = next else {
         return Some(Err(Refused::Failed(Fault::Unavailable, "redirects to no address".to_owned())));
     };
@@ -220,10 +283,13 @@ async fn read(mut response: reqwest::Response) -> Result<Response, Refused> {
     let headers =
         response.headers().iter().map(|(name, value)| (name.as_str().to_owned(), text(value))).collect();
     let mut body = Vec::new();
+    // What stands in a redirect is not read: nobody would see it.
+    if leads_on(response.status()) && response.headers().contains_key(LOCATION) {
+        return Ok(Response { status, headers, body });
+    }
     while let Some(chunk) = response.chunk().await.map_err(|why| refused(&why))? {
         if body.len() + chunk.len() > RESPONSE_BYTES_MAX {
-            let why = format!("the answer is longer than {RESPONSE_BYTES_MAX} bytes");
-            return Err(Refused::Failed(Fault::Exhausted, why));
+            return Err(too_long());
         }
         body.extend_from_slice(&chunk);
     }
@@ -238,8 +304,7 @@ fn refused(why: &reqwest::Error) -> Refused {
         }
         cause = error.source();
     }
-    let words = if why.is_timeout() { "did not answer in time".to_owned() } else { chain(why) };
-    Refused::Failed(Fault::Unavailable, words)
+    if why.is_timeout() { Refused::timed_out() } else { Refused::Failed(Fault::Unavailable, chain(why)) }
 }
 
 /// reqwest's own words say little; the causes say the rest.

@@ -13,6 +13,7 @@ use serde_json::Value;
 use crate::call::Role;
 use crate::limits::LimitHit;
 use crate::manifest::Settings;
+use crate::moved;
 use crate::registry::Loaded;
 use crate::runtime::{Failure, Session};
 
@@ -117,6 +118,7 @@ impl Accumulator for Running {
     async fn update(&mut self, groups: &[u32], group_count: u32, rows: &Batch) -> Result<(), PluginError> {
         let started = Instant::now();
         let ended = if groups.len() == rows.rows as usize && groups.iter().all(|&group| group < group_count) {
+            self.plugin.moved("update", size_of_val(groups) + moved::batch(rows), 0);
             self.session.update(groups, group_count, rows).await
         } else {
             Err(Failure::new(Fault::Invalid, "groups and rows do not fit each other"))
@@ -127,6 +129,7 @@ impl Accumulator for Running {
 
     async fn merge(&mut self, state: &[u8], remap: &[u32]) -> Result<(), PluginError> {
         let started = Instant::now();
+        self.plugin.moved("merge", state.len() + size_of_val(remap), 0);
         let ended = self.session.merge(state, remap).await;
         self.groups = self.groups.max(remap.iter().max().map_or(0, |most| most.saturating_add(1)));
         self.ended("merge", started, ended)
@@ -135,6 +138,7 @@ impl Accumulator for Running {
     async fn state(&mut self) -> Result<Vec<u8>, PluginError> {
         let started = Instant::now();
         let ended = self.session.state().await;
+        self.plugin.moved("state", 0, ended.as_ref().map_or(0, Vec::len));
         self.ended("state", started, ended)
     }
 
@@ -144,12 +148,14 @@ impl Accumulator for Running {
             Ok(batch) => self.check_result(&batch).map(|()| batch),
             Err(failure) => Err(failure),
         };
+        self.plugin.moved("finish", 0, ended.as_ref().map_or(0, moved::batch));
         self.ended("finish", started, ended)
     }
 
     async fn model(&mut self) -> Result<Option<Value>, PluginError> {
         let started = Instant::now();
         let ended = self.session.model().await.and_then(|text| {
+            self.plugin.moved("model", 0, text.as_ref().map_or(0, String::len));
             let parsed = text.map(|text| serde_json::from_str(&text)).transpose();
             parsed.map_err(|why| Failure::new(Fault::Failed, format!("the model is no JSON: {why}")))
         });

@@ -12,10 +12,10 @@
 //! - [`grants`] and [`limits`]: what the operator allows
 //! - [`registry`]: [`Host`], which loads plugins and implements the engine's ports
 //! - `call` and `hostcalls`: one call of a plugin, and the host's functions, the same for every runtime
-//! - `http`: outbound HTTP with its checks
+//! - [`http`]: outbound HTTP with its checks
 //! - `runtime`: what a runtime has to do; `runtime/wasm`, `runtime/luau` and `runtime/native` do it
 //! - `executor` and `ticker`: the threads that plugins run on, and the clock that stops them
-//! - `breaker` and [`stats`]: which plugin is taken out of service, and what its calls cost
+//! - `breaker`, [`stats`] and `moved`: which plugin is taken out of service, and what its calls cost
 //! - [`build`]: from a plugin's sources to its component or library
 //!
 //! Architecture invariant: only this crate knows wasmtime, mlua and libloading, and no guest is ever given WASI. `unsafe`
@@ -27,13 +27,14 @@ mod breaker;
 mod call;
 mod executor;
 mod hostcalls;
-mod http;
 mod kpi;
+mod moved;
 mod runtime;
 mod ticker;
 
 pub mod build;
 pub mod grants;
+pub mod http;
 pub mod limits;
 pub mod manifest;
 pub mod package;

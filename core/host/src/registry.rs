@@ -24,7 +24,7 @@ use serde_json::Value;
 use crate::call::{Role, Scope, Services};
 use crate::executor::Executor;
 use crate::grants::Grants;
-use crate::http::Http;
+use crate::http::{Http, Transport};
 use crate::limits::OperatorLimits;
 use crate::manifest::{ManifestError, Runtime, Settings};
 use crate::package::Package;
@@ -60,6 +60,8 @@ pub struct HostOptions {
     /// Digests of packages whose native libraries may be loaded, as [`Package::digest`] has them. A native library can do
     /// whatever the host can, so by default there are none.
     pub native_allowed: BTreeSet<String>,
+    /// What carries the plugins' HTTP requests; none for the network. A test kit puts recorded answers here.
+    pub transport: Option<Arc<dyn Transport>>,
 }
 
 impl HostOptions {
@@ -71,6 +73,7 @@ impl HostOptions {
             threads: std::thread::available_parallelism().map_or(1, Into::into),
             instances_max: INSTANCES_MAX_DEFAULT,
             native_allowed: BTreeSet::new(),
+            transport: None,
         }
     }
 }
@@ -154,7 +157,8 @@ impl Host {
         let engine = Wasm::engine(&options)?;
         let ticking = engine.clone();
         let ticker = Arc::new(Ticker::start(move || ticking.increment_epoch())?);
-        let services = Arc::new(Services { reads, clock, ids: IdGenerator::new(), http: Http::default() });
+        let http = Http::new(options.transport.clone());
+        let services = Arc::new(Services { reads, clock, ids: IdGenerator::new(), http });
         Ok(Self(Arc::new(Inner {
             plugins: RwLock::default(),
             gates: Gates::default(),

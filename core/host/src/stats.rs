@@ -67,6 +67,10 @@ pub struct CallStats {
     pub elapsed: Duration,
     /// Time that the plugin itself computed, set-up included, without what it waited for.
     pub computed: Duration,
+    /// Bytes handed to the plugin: texts, numbers and columns, without what a runtime needs around them.
+    pub bytes_in: u64,
+    /// Bytes that it handed back, changes included.
+    pub bytes_out: u64,
     /// Calls by latency: one count for each bound of [`LATENCY_US`], and one for what is longer.
     pub latency: [u64; LATENCY_US.len() + 1],
 }
@@ -101,6 +105,8 @@ pub(crate) struct Counters {
 struct CallCounters {
     elapsed_ns: AtomicU64,
     computed_ns: AtomicU64,
+    bytes_in: AtomicU64,
+    bytes_out: AtomicU64,
     latency: [AtomicU64; LATENCY_US.len() + 1],
     faults: [AtomicU64; FAULTS.len()],
 }
@@ -126,6 +132,14 @@ impl Counters {
         }
     }
 
+    /// So many bytes went into the plugin and came out of it within `call`.
+    pub(crate) fn moved(&self, call: &str, bytes_in: usize, bytes_out: usize) {
+        if let Some(counters) = self.of(call) {
+            counters.bytes_in.fetch_add(bytes_in as u64, Ordering::Relaxed);
+            counters.bytes_out.fetch_add(bytes_out as u64, Ordering::Relaxed);
+        }
+    }
+
     /// An instance has this much memory.
     pub(crate) fn memory(&self, bytes: u64) {
         self.memory_peak_bytes.fetch_max(bytes, Ordering::Relaxed);
@@ -143,6 +157,8 @@ impl Counters {
                 faults: faults.filter(|&(_, count)| count > 0).collect(),
                 elapsed: Duration::from_nanos(read(&counters.elapsed_ns)),
                 computed: Duration::from_nanos(read(&counters.computed_ns)),
+                bytes_in: read(&counters.bytes_in),
+                bytes_out: read(&counters.bytes_out),
                 latency,
             }
         });
@@ -169,6 +185,7 @@ mod tests {
         counters.count("handle", Duration::from_millis(3), Some(Fault::Trap));
         counters.count("open", Duration::from_secs(60), Some(Fault::Trap));
         counters.computed("handle", Duration::from_millis(2));
+        counters.moved("handle", 100, 7);
         counters.memory(10);
         counters.memory(5);
         let read = counters.read("x");
@@ -176,6 +193,7 @@ mod tests {
         let [handle, open] = read.calls.as_slice() else { panic!("two functions: {read:?}") };
         assert_eq!((handle.call, handle.calls, handle.computed), ("handle", 2, Duration::from_millis(2)));
         assert_eq!(handle.elapsed, Duration::from_micros(3_100));
+        assert_eq!((handle.bytes_in, handle.bytes_out, open.bytes_in), (100, 7, 0));
         assert_eq!(handle.latency, [0, 1, 0, 1, 0, 0, 0, 0, 0, 0]);
         assert_eq!(open.latency.last(), Some(&1));
     }

@@ -178,6 +178,11 @@ impl Loaded {
         ended
     }
 
+    /// Counts the bytes of a call.
+    pub(crate) fn moved(&self, call: &'static str, bytes_in: usize, bytes_out: usize) {
+        self.scope.counters.moved(call, bytes_in, bytes_out);
+    }
+
     /// Calls `upgrade` or `downgrade`; `None` when the plugin has no such function.
     pub(super) async fn migrate(
         &self,

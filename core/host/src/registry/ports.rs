@@ -17,6 +17,7 @@ use super::{Host, Loaded};
 use crate::call::{CallContext, Role};
 use crate::kpi;
 use crate::manifest::{Capability, CustomerFields, Manifest};
+use crate::moved;
 use crate::runtime::Failure;
 
 impl Host {
@@ -126,6 +127,7 @@ impl Hooks for Host {
         }
         let started = Instant::now();
         let ended = loaded.program.handle(call, events).await;
+        loaded.moved("handle", moved::events(events), ended.as_ref().map_or(0, moved::effects));
         loaded.ended(Role::Hook, "handle", started, ended)
     }
 }
@@ -143,7 +145,12 @@ impl Connectors for Host {
     ) -> Result<(Vec<Handed>, WebhookReply, Effects), PluginError> {
         let (loaded, call) = self.connector(channel, "receive").await?;
         let started = Instant::now();
+        let given = moved::channel(channel) + moved::webhook(&webhook);
         let ended = loaded.program.receive(call, channel, webhook).await;
+        let answered = ended.as_ref().map_or(0, |((items, reply), effects)| {
+            moved::handed(items) + moved::reply(reply) + moved::effects(effects)
+        });
+        loaded.moved("receive", given, answered);
         let ((items, reply), effects) = loaded.ended(Role::Connector, "receive", started, ended)?;
         Ok((items, reply, effects))
     }
@@ -156,14 +163,24 @@ impl Connectors for Host {
     ) -> Result<(Polled, Effects), PluginError> {
         let (loaded, call) = self.connector(channel, "poll").await?;
         let started = Instant::now();
+        let given = moved::channel(channel) + cursor.as_ref().map_or(0, Vec::len);
         let ended = loaded.program.poll(call, channel, cursor, limit).await;
+        let answered = ended.as_ref().map_or(0, |(page, effects)| {
+            let cursor = page.cursor.as_ref().map_or(0, Vec::len);
+            moved::handed(&page.items) + cursor + moved::effects(effects)
+        });
+        loaded.moved("poll", given, answered);
         loaded.ended(Role::Connector, "poll", started, ended)
     }
 
     async fn send(&self, channel: &Channel, message: Outbound) -> Result<(Outcome, Effects), PluginError> {
         let (loaded, call) = self.connector(channel, "send").await?;
         let started = Instant::now();
+        let given = moved::channel(channel) + moved::outbound(&message);
         let ended = loaded.program.send(call, channel, message).await;
+        let answered =
+            ended.as_ref().map_or(0, |(outcome, effects)| moved::outcome(outcome) + moved::effects(effects));
+        loaded.moved("send", given, answered);
         loaded.ended(Role::Connector, "send", started, ended)
     }
 }
@@ -198,6 +215,7 @@ impl Evaluators for Host {
         let call = CallContext::new(loaded.scope.clone(), Role::Kpi, "open");
         let ended = match kpi::complete(&described, parameters) {
             Ok(checked) => {
+                loaded.moved("open", moved::json(&checked), 0);
                 let opened = loaded.program.open(call, metric, &checked.to_string()).await;
                 opened.map(|session| (session, checked))
             }

@@ -3,7 +3,9 @@
 //! - `new`, `dev`: for who writes one
 //! - `source`: what a command names becomes a package; `place` reads it, `lock` pins it
 //! - `pack`, `verify`, `key`, `index`, `search`: packages, one command each
+//! - `test`, `bench`: a plugin tried in the real engine, offline
 
+mod bench;
 mod dev;
 mod index;
 mod key;
@@ -13,6 +15,7 @@ mod pack;
 mod place;
 mod search;
 mod source;
+mod test;
 mod verify;
 
 use std::path::{Path, PathBuf};
@@ -33,7 +36,7 @@ use crate::config::{FILE, Reach};
 pub(super) enum Command {
     /// Make a folder with a plugin that works, in Luau, Rust, TypeScript, Python or C.
     New(new::New),
-    /// Watch a plugin's folder: on every change build it and install it.
+    /// Watch a plugin's folder: on every change build it, play its scenarios and install it.
     Dev(dev::Dev),
     /// Turn a plugin's folder into a WebAssembly component, or a Rust or C folder into a native library. Finds or installs
     /// what its language needs, outside the system.
@@ -53,6 +56,10 @@ pub(super) enum Command {
         /// The folder with plugin.toml, or a .regard file.
         package: String,
     },
+    /// Try a plugin in the real engine, offline: the scenarios in fixtures/*.toml, and the laws of its capabilities.
+    Test(test::Test),
+    /// Measure a plugin in the real engine, offline: throughput of its functions and its memory.
+    Bench(bench::Bench),
     /// Pack a plugin's folder into one file, <id>-<version>.regard, and sign it.
     Pack(pack::Pack),
     /// Verify who signed a package.
@@ -203,6 +210,8 @@ impl Command {
                     format!("{} {} is good{}", manifest.id, manifest.version, how_to_allow(&package))
                 });
             }
+            Self::Test(test) => Box::pin(test.run(output)).await?,
+            Self::Bench(bench) => Box::pin(bench.run(output)).await?,
             Self::Pack(pack) => tokio::task::block_in_place(|| pack.run(output))?,
             Self::Verify(verify) => verify.run(output).await?,
             Self::Key(command) => tokio::task::block_in_place(|| command.run(output))?,

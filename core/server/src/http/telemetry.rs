@@ -238,6 +238,8 @@ mod tests {
                 faults: vec![(Fault::Trap, 1)],
                 elapsed: Duration::from_millis(1500),
                 computed: Duration::from_millis(500),
+                bytes_in: 0,
+                bytes_out: 0,
                 latency: [0, 2, 0, 0, 0, 0, 0, 1, 0, 0],
             }],
             memory_peak_bytes: 4096,

@@ -1,11 +1,11 @@
-//! `regard plugin dev`: on every change of a folder its plugin is built and installed.
+//! `regard plugin dev`: on every change of a folder its plugin is built, its scenarios are played, and it is installed.
 
 mod watch;
 
 use std::path::PathBuf;
 use std::time::Instant;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 use axum::http::Method;
 use regard_host::manifest::Manifest;
 use regard_host::{Package, build};
@@ -25,7 +25,7 @@ pub(in crate::cli) struct Dev {
     /// The folder with plugin.toml.
     #[arg(default_value = ".")]
     folder: PathBuf,
-    /// Only build, install nowhere.
+    /// Only build and play the scenarios, install nowhere.
     #[arg(long)]
     no_install: bool,
     /// Configuration as a JSON file, valid against the manifest's schema; read anew each time.
@@ -39,7 +39,7 @@ pub(in crate::cli) struct Dev {
 }
 
 /// What stands below the help.
-const EXAMPLES: &str = "It pins nothing in regard-plugins.lock, and one version may be installed with other code again and again: use a server
+const EXAMPLES: &str = "A version whose scenarios fail is not installed. It pins nothing in regard-plugins.lock, and one version may be installed with other code again and again: use a server
 of your own. A version that asks for more permissions than before waits for `regard plugin grant`, as always. Ctrl-C ends it.
 
 Examples:
@@ -107,6 +107,7 @@ impl Round<'_> {
         if self.stop.is_cancelled() {
             return Ok(());
         }
+        self.play(package).await.context("test")?;
         let Some(client) = self.client else { return Ok(()) };
         // Only what the server would run decides, not a scenario or the README.
         if installed.as_ref() == Some(&digest) && self.dev.config.is_none() {
@@ -121,6 +122,20 @@ impl Round<'_> {
         } else {
             say(self.output, &super::describe_installed(&record));
         }
+        Ok(())
+    }
+
+    /// Plays the folder's scenarios, when it has any. The laws, which take longer, are for `regard plugin test`.
+    async fn play(&self, package: &Package) -> Result<()> {
+        let begun = Instant::now();
+        let cache = build::cache_dir().join("testkit");
+        let trial = regard_testkit::Trial::new(package.clone(), &self.dev.folder, cache, None)?;
+        if trial.scenarios.is_empty() {
+            return Ok(());
+        }
+        let report = regard_testkit::play_all(&trial).await?;
+        ensure!(report.is_good(), "{}", report.text());
+        self.took("tested", begun, &format!("{} scenarios", trial.scenarios.len()));
         Ok(())
     }
 
