@@ -14,7 +14,7 @@ use crate::call::Role;
 use crate::limits::LimitHit;
 use crate::manifest::Settings;
 use crate::registry::Loaded;
-use crate::runtime::{Failure, Session};
+use crate::runtime::{Failure, Session, json};
 
 /// Columns that the host can deliver.
 const COLUMNS: [&str; 4] = ["occurred-at", "amount", "kind", "channel"];
@@ -150,7 +150,7 @@ impl Accumulator for Running {
     async fn model(&mut self) -> Result<Option<Value>, PluginError> {
         let started = Instant::now();
         let ended = self.session.model().await.and_then(|text| {
-            let parsed = text.map(|text| serde_json::from_str(&text)).transpose();
+            let parsed = text.map(|text| json::read(&text, &mut { json::VALUES_MAX })).transpose();
             parsed.map_err(|why| Failure::new(Fault::Failed, format!("the model is no JSON: {why}")))
         });
         self.ended("model", started, ended)

@@ -4,6 +4,7 @@
 mod connectors;
 mod evaluators;
 mod hostile;
+mod imports;
 mod loading;
 mod native;
 mod network;
