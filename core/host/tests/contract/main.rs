@@ -109,7 +109,7 @@ fn what_breaks_a_plugin_is_refused() {
         "latest: func(metric: string, unit: string,",
         "the function latest",
     );
-    refused("core", "interface clock {", "interface time {", "");
+    refused("core", "interface migration {", "interface moving {", "regard:core/migration is gone");
     refused(
         "hook",
         "  import regard:core/clock@0.1.0;\n",
