@@ -105,11 +105,12 @@ async fn machine_code_is_refused() {
     }
 }
 
+const LUAU: &str = "id = \"hook-x\"\nname = \"X\"\nversion = \"0.1.0\"\ncontract = \"0.1.0\"\nruntime = \"luau\"\n\
+    capabilities = [\"hook\"]\n";
+
 fn luau(source: impl Into<Vec<u8>>) -> Package {
-    let manifest = "id = \"hook-x\"\nname = \"X\"\nversion = \"0.1.0\"\ncontract = \"0.1.0\"\nruntime = \"luau\"\n\
-                    capabilities = [\"hook\"]\n";
     let files = BTreeMap::from([("handler.luau".to_owned(), source.into())]);
-    Package::from_parts(Path::new("hook-x/plugin.toml"), manifest.to_owned(), files).expect("a package")
+    Package::from_parts(Path::new("hook-x/plugin.toml"), LUAU.to_owned(), files).expect("a package")
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -117,8 +118,10 @@ async fn bytecode_is_no_source() {
     let source = "return { hook = { handle = function() end } }";
     let bytecode = mlua::chunk::Compiler::new().compile(source).expect("compiles");
     World::new().load(luau(source)).await;
-    let message = refused(luau(bytecode)).await;
-    assert!(message.starts_with("hook-x: handler.luau:1:"), "{message}");
+    let files = BTreeMap::from([("handler.luau".to_owned(), bytecode)]);
+    let refused =
+        Package::from_parts(Path::new("hook-x/plugin.toml"), LUAU.to_owned(), files).expect_err("refused");
+    assert!(refused.to_string().contains("bytecode is refused, ship the Luau source"), "{refused}");
 }
 
 /// A parser or a compiler that goes as deep as its source would end the host.
