@@ -24,6 +24,8 @@ use crate::limits::LimitHit;
 
 /// Audit lines that one call may cause: a plugin that is denied in a loop must not fill the log.
 const AUDITS_MAX: u32 = 8;
+/// Most of what was denied, in bytes, that an audit line repeats: a plugin chooses the words.
+const AUDITED_BYTES_MAX: usize = 256;
 /// Fields of one log line.
 const LOG_FIELDS_MAX: usize = 32;
 
@@ -181,11 +183,12 @@ impl CallContext {
     }
 
     async fn audit(&mut self, call: &str, what: &str, why: &str) -> Result<(), Stop> {
-        tracing::warn!(target: "regard::plugin", plugin = %self.scope.id, "denied: {call} of `{what}` {why}");
         self.spent.audits += 1;
         if self.spent.audits > AUDITS_MAX {
             return Ok(());
         }
+        let what = &what[..what.floor_char_boundary(AUDITED_BYTES_MAX)];
+        tracing::warn!(target: "regard::plugin", plugin = %self.scope.id, "denied: {call} of `{what}` {why}");
         let within = format!("{}.{}", self.role.as_str(), self.name);
         let details = Attributes::from([
             ("call", json!(call)),

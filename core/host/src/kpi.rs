@@ -15,7 +15,7 @@ use crate::limits::LimitHit;
 use crate::manifest::Settings;
 use crate::moved;
 use crate::registry::Loaded;
-use crate::runtime::{Failure, Session};
+use crate::runtime::{Failure, Session, json};
 
 /// Columns that the host can deliver.
 const COLUMNS: [&str; 4] = ["occurred-at", "amount", "kind", "channel"];
@@ -156,7 +156,7 @@ impl Accumulator for Running {
         let started = Instant::now();
         let ended = self.session.model().await.and_then(|text| {
             self.plugin.moved("model", 0, text.as_ref().map_or(0, String::len));
-            let parsed = text.map(|text| serde_json::from_str(&text)).transpose();
+            let parsed = text.map(|text| json::read(&text, &mut { json::VALUES_MAX })).transpose();
             parsed.map_err(|why| Failure::new(Fault::Failed, format!("the model is no JSON: {why}")))
         });
         self.ended("model", started, ended)

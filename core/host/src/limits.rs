@@ -134,6 +134,10 @@ pub(crate) enum LimitHit {
     Wall(Duration),
     /// Asked for too much memory.
     Memory(u64),
+    /// Asked a function that cannot be interrupted for too much.
+    Work(&'static str),
+    /// Took too many handles of resources.
+    Handles(usize),
     /// Returned or handed over too many bytes.
     OutputBytes(u64),
     /// Returned too many rows.
@@ -171,6 +175,10 @@ impl fmt::Display for LimitHit {
             Self::Memory(most) => {
                 write!(f, "asked for more than {} MiB of memory (limits.memory_mb)", most / MIB)
             }
+            Self::Work(function) => {
+                write!(f, "asked {function} for more work than could be stopped; give it less at a time")
+            }
+            Self::Handles(most) => write!(f, "took more than {most} handles and dropped none"),
             Self::OutputBytes(most) => write!(f, "handed over more than {most} bytes at once"),
             Self::OutputRows { found, most } => {
                 write!(f, "returned {found} rows, at most {most} are taken (limits.output_rows)")

@@ -1,8 +1,9 @@
 //! `plugin.toml`: what a plugin is, what it can do and what it asks for.
 //!
 //! Reading order: [`Manifest`], then [`permissions`] (what it asks the operator for) with [`fields`], [`limits`] (what it
-//! needs to run), [`settings`] (its configuration schema), [`subscribe`] (the events a hook wants) and [`schedules`] (when it wants to be called), [`records`] (the
-//! types of records it declares) and [`component`] (whether a built component keeps to all that).
+//! needs to run), [`settings`] (its configuration schema), [`subscribe`] (the events a hook wants) and [`schedules`] (when
+//! it wants to be called), [`records`] (the types of records it declares), [`contract`] (which versions of the contract
+//! there are) and [`component`] (whether a built component keeps to all that).
 //!
 //! A manifest is a request, never a grant: the operator's grant is kept elsewhere, and what counts is the
 //! narrower of the two. Unknown keys are errors, so that a misspelt permission cannot be overlooked. Every
@@ -18,6 +19,7 @@
 //! ```
 
 pub mod component;
+pub mod contract;
 pub mod error;
 pub mod fields;
 pub mod limits;
@@ -37,6 +39,7 @@ use regard_model::record::RecordDeclaration;
 use semver::Version;
 use serde::{Deserialize, Serialize};
 
+pub use contract::ContractLine;
 pub(crate) use error::Fault;
 pub use error::ManifestError;
 pub use fields::CustomerFields;
@@ -242,15 +245,9 @@ impl Manifest {
     }
 }
 
-/// Whether this host runs plugins written against `contract`: the same line of compatible versions
-/// (equal major, and equal minor below 1.0), and no newer than what the host speaks.
+/// Whether this host runs plugins written against `contract`: see [`ContractLine`].
 pub fn contract_supported(contract: &Version) -> bool {
-    let same_line = if CONTRACT.major == 0 {
-        (contract.major, contract.minor) == (0, CONTRACT.minor)
-    } else {
-        contract.major == CONTRACT.major
-    };
-    same_line && *contract <= CONTRACT && contract.pre.is_empty()
+    ContractLine::of(contract).is_some()
 }
 
 /// Refuses what is no plugin's id, with the rule.

@@ -1,9 +1,11 @@
 //! What a runtime has to do: turn a package into a [`Program`], and a program's evaluator into a [`Session`].
 //!
 //! The registry knows nothing of WebAssembly, Luau or shared libraries; the runtimes know nothing of grants in a database,
-//! of circuit breakers or of counters. `forms` and `records` are the JSON that more than one runtime takes and gives.
+//! of circuit breakers or of counters. `forms` and `records` are the JSON that more than one runtime takes and gives,
+//! `json` reads what plugins write as JSON within bounds.
 
 pub(crate) mod forms;
+pub(crate) mod json;
 pub(crate) mod luau;
 pub(crate) mod native;
 pub(crate) mod records;
@@ -86,6 +88,18 @@ pub(crate) trait Session: Send {
     async fn finish(&mut self, as_of: Timestamp) -> Result<Batch, Failure>;
     /// Fitted parameters as JSON text.
     async fn model(&mut self) -> Result<Option<String>, Failure>;
+}
+
+/// Longest message of a failure, in bytes. It goes into logs, counters and answers, and a plugin has its say in it.
+const MESSAGE_BYTES_MAX: usize = 4_096;
+
+/// A message from a plugin, no longer than is read.
+pub(crate) fn shorten(mut message: String) -> String {
+    if message.len() > MESSAGE_BYTES_MAX {
+        message.truncate(message.floor_char_boundary(MESSAGE_BYTES_MAX));
+        message.push('\u{2026}');
+    }
+    message
 }
 
 /// Why a call failed, before plugin and call are named.

@@ -16,6 +16,7 @@ use serde_json::Value;
 use super::{CallError, Stop};
 use crate::call::{CallContext, Interface, Role};
 use crate::manifest::RecordAccess;
+use crate::runtime::json;
 
 /// The migration's function that runs on the new version.
 const UPGRADE: &str = "upgrade";
@@ -242,7 +243,7 @@ impl CallContext {
 }
 
 fn parse_data(text: &str) -> Result<Value, CallError> {
-    serde_json::from_str(text)
+    json::read(text, &mut { json::VALUES_MAX })
         .map_err(|why| CallError::new(Fault::Invalid, format!("data is no JSON: {why}")))
 }
 

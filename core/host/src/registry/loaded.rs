@@ -17,7 +17,7 @@ use crate::grants::Grants;
 use crate::kpi;
 use crate::manifest::{Capability, EventKind, Manifest, schedules};
 use crate::package::Package;
-use crate::runtime::{Failure, Program};
+use crate::runtime::{Failure, Program, shorten};
 
 /// Whether a plugin is called.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -129,7 +129,7 @@ pub(super) fn named(plugin: &str, role: Role, call: &'static str, failure: Failu
         capability: role.as_str(),
         call,
         fault: failure.fault,
-        message: failure.message,
+        message: shorten(failure.message),
         retry_after: failure.retry_after,
     }
 }

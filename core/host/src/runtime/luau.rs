@@ -3,8 +3,10 @@
 //! - `bootstrap.luau`: what every machine runs first: the global `regard`, `require`, guards
 //! - `machine`: one sandboxed virtual machine, and one call in it with its bounds
 //! - `interrupt`: how a program is stopped
+//! - `bounds`: library functions that cannot be stopped, and how little they are given to do
 //! - `imports` and `require`: the host's functions and modules
 //! - `values`, `columns`, `records` and `forms`: the contract's types as tables and buffers, there and back
+//! - `json`: JSON text straight into the machine
 //! - `schema`: `schema.luau`, the plugin's configuration
 //! - `pool`: machines kept for further use
 //! - `program` and `accumulator`: what the registry calls
@@ -13,10 +15,12 @@
 //! clock but ours, and no way to load code but `require` of its own files and of `@regard/*`.
 
 mod accumulator;
+mod bounds;
 mod columns;
 mod forms;
 mod imports;
 mod interrupt;
+mod json;
 mod machine;
 mod pool;
 mod program;
@@ -37,7 +41,7 @@ use crate::limits::CallLimits;
 use crate::manifest::{Capability, Manifest, Settings};
 use crate::package::Package;
 use crate::registry::LoadError;
-use crate::runtime::Program;
+use crate::runtime::{Program, shorten};
 use crate::ticker::Ticker;
 
 use machine::Machine;
@@ -93,7 +97,10 @@ impl Luau {
 
     /// The schema of the package's configuration, from its `schema.luau`.
     pub(crate) async fn schema(&self, package: &Package, limits: CallLimits) -> Result<Settings, LoadError> {
-        let refuse = |problem: String| LoadError::Code { plugin: package.manifest().id.clone(), problem };
+        let refuse = |problem: String| LoadError::Code {
+            plugin: package.manifest().id.clone(),
+            problem: shorten(problem),
+        };
         if !package.manifest().config.is_empty() {
             return Err(LoadError::Manifest(package.manifest_fault(
                 "config",
@@ -113,9 +120,13 @@ impl Luau {
         package: &Package,
         scope: &Arc<Scope>,
     ) -> Result<Box<dyn Program>, LoadError> {
-        let refuse = |problem: String| LoadError::Code { plugin: scope.id.clone(), problem };
-        let code = Code::compile(package.files(), &package.manifest().entry()).map_err(refuse)?;
-        let code = Arc::new(code);
+        let refuse =
+            |problem: String| LoadError::Code { plugin: scope.id.clone(), problem: shorten(problem) };
+        // A large source takes long to compile, and the server's threads have other things to do.
+        let (files, entry) = (package.files().clone(), package.manifest().entry());
+        let compiled = self.executor.block(move || Code::compile(&files, &entry)).await;
+        let compiled = compiled.map_err(|failure| refuse(failure.message))?;
+        let code = Arc::new(compiled.map_err(refuse)?);
         let call = CallContext::new(scope.clone(), Role::Lifecycle, "configure");
         let (ours, ticker) = (code.clone(), self.ticker.clone());
         let made = self.executor.block(move || Machine::new(&ours, call, &ticker).0).await;

@@ -31,6 +31,7 @@ use wasmtime::Engine;
 use wasmtime::component::{Component, Linker};
 
 use crate::executor::Executor;
+use crate::manifest::ContractLine;
 use crate::package::Package;
 use crate::registry::{HostOptions, LoadError};
 use crate::ticker::Ticker;
@@ -42,7 +43,8 @@ use program::WasmProgram;
 /// Loads components.
 pub(crate) struct Wasm {
     engine: Engine,
-    linker: Linker<State>,
+    /// The host's functions as the line 0.1 of the contract has them.
+    v0_1: Linker<State>,
     cache: Arc<Cache>,
     executor: Arc<Executor>,
     ticker: Arc<Ticker>,
@@ -62,10 +64,10 @@ impl Wasm {
         executor: Arc<Executor>,
         ticker: Arc<Ticker>,
     ) -> anyhow::Result<Self> {
-        let linker = imports::link(&engine)?;
+        let v0_1 = imports::link(&engine)?;
         let cache = Arc::new(Cache::open(&options.cache_dir, &engine)?);
         let instances = Arc::new(Semaphore::new(options.instances_max as usize));
-        Ok(Self { engine, linker, cache, executor, ticker, instances })
+        Ok(Self { engine, v0_1, cache, executor, ticker, instances })
     }
 
     /// Compiles the package's component, or takes it from the cache, and checks it against the manifest.
@@ -75,11 +77,16 @@ impl Wasm {
         let compiled = self.executor.block(move || cache.load(&engine, &bytes)).await;
         let component: Component = compiled.map_err(|failure| refuse(failure.message))?.map_err(refuse)?;
         check::exports_and_imports(package, &self.engine, &component)?;
-        let pre = self.linker.instantiate_pre(&component).map_err(|why| refuse(format!("{why:#}")))?;
+        let contract = &package.manifest().contract;
+        // Each line has its own linker, exports and conversions. What is called is behind `Program`, so another line is
+        // another type there, made here.
+        let linker = match ContractLine::of(contract) {
+            Some(ContractLine::V0_1) => &self.v0_1,
+            None => return Err(refuse(format!("contract {contract} is not supported by this host"))),
+        };
+        let pre = linker.instantiate_pre(&component).map_err(|why| refuse(format!("{why:#}")))?;
         let code = Code::new(pre, package.manifest(), self.ticker.clone(), self.instances.clone());
-        let code = code.map_err(|why| {
-            refuse(format!("does not fit contract {}: {why:#}", package.manifest().contract))
-        })?;
+        let code = code.map_err(|why| refuse(format!("does not fit contract {contract}: {why:#}")))?;
         Ok(WasmProgram::new(Arc::new(code), self.executor.clone()))
     }
 }

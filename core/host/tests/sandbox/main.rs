@@ -5,6 +5,7 @@ mod connectors;
 mod evaluators;
 mod fields;
 mod hostile;
+mod imports;
 mod loading;
 mod native;
 mod network;

@@ -45,6 +45,11 @@ pub struct Stored {
     pub audit: Mutex<Vec<(String, String, Attributes)>>,
     pub record_types: Mutex<BTreeMap<String, Arc<RecordType>>>,
     pub records: Mutex<BTreeMap<RecordId, Record>>,
+    /// Oldest first.
+    pub interactions: Mutex<Vec<Interaction>>,
+    pub observations: Mutex<Vec<Observation>>,
+    /// By plugin and key.
+    pub kept: Mutex<BTreeMap<(String, String), Vec<u8>>>,
 }
 
 #[async_trait]
@@ -60,15 +65,23 @@ impl Reads for Stored {
 
     async fn interactions(
         &self,
-        _: &InteractionFilter,
-        _: Option<(Timestamp, InteractionId)>,
-        _: usize,
+        filter: &InteractionFilter,
+        before: Option<(Timestamp, InteractionId)>,
+        limit: usize,
     ) -> Result<Vec<Interaction>, StoreError> {
-        Ok(Vec::new())
+        let interactions = self.interactions.lock();
+        let wanted = interactions.iter().rev().filter(|interaction| {
+            filter.customer.is_none_or(|customer| interaction.customer == Some(customer))
+                && filter.kind.as_deref().is_none_or(|kind| interaction.kind.as_str() == kind)
+                && before.is_none_or(|before| (interaction.occurred_at, interaction.id) < before)
+        });
+        Ok(wanted.take(limit).cloned().collect())
     }
 
-    async fn latest(&self, _: &str, _: Subject) -> Result<Option<Observation>, StoreError> {
-        Ok(None)
+    async fn latest(&self, metric: &str, subject: Subject) -> Result<Option<Observation>, StoreError> {
+        let observations = self.observations.lock();
+        let fits = |known: &&Observation| known.metric == metric && known.subject == subject;
+        Ok(observations.iter().rev().find(fits).cloned())
     }
 
     async fn record_type(&self, kind: &str) -> Result<Option<Arc<RecordType>>, StoreError> {
@@ -95,18 +108,22 @@ impl Reads for Stored {
         Ok(wanted.take(limit).cloned().collect())
     }
 
-    async fn kept(&self, _: &str, _: &str) -> Result<Option<Vec<u8>>, StoreError> {
-        Ok(None)
+    async fn kept(&self, plugin: &str, key: &str) -> Result<Option<Vec<u8>>, StoreError> {
+        Ok(self.kept.lock().get(&(plugin.to_owned(), key.to_owned())).cloned())
     }
 
     async fn kept_keys(
         &self,
-        _: &str,
-        _: &str,
-        _: Option<&str>,
-        _: usize,
+        plugin: &str,
+        prefix: &str,
+        after: Option<&str>,
+        limit: usize,
     ) -> Result<Vec<String>, StoreError> {
-        Ok(Vec::new())
+        let kept = self.kept.lock();
+        let keys = kept.keys().filter(|(keeper, key)| {
+            keeper == plugin && key.starts_with(prefix) && after.is_none_or(|after| key.as_str() > after)
+        });
+        Ok(keys.map(|(_, key)| key.clone()).take(limit).collect())
     }
 
     async fn kept_bytes(&self, _: &str) -> Result<u64, StoreError> {

@@ -13,7 +13,7 @@ use serde_json::Value;
 use tokio::runtime::Handle;
 
 use super::machine::Slot;
-use super::{Code, forms, interrupt, records, require, values};
+use super::{Code, forms, interrupt, json, records, require, values};
 use crate::call::CallContext;
 use crate::hostcalls::{self, CallError, Stop};
 use crate::limits::LimitHit;
@@ -64,11 +64,9 @@ fn basics(lua: &Lua, native: &Table) -> mlua::Result<()> {
     )?;
     native.raw_set(
         "json_decode",
-        lua.create_function(|lua, text: LuaString| {
-            match serde_json::from_slice::<Value>(&text.as_bytes()) {
-                Ok(value) => good(lua, values::to_luau(lua, &value)?),
-                Err(why) => bad(lua, CallError::new(Fault::Invalid, format!("no JSON: {why}"))),
-            }
+        lua.create_function(|lua, text: LuaString| match json::decode(lua, &text.as_bytes())? {
+            Ok(value) => good(lua, value),
+            Err(why) => bad(lua, CallError::new(Fault::Invalid, format!("no JSON: {why}"))),
         })?,
     )
 }
@@ -132,6 +130,10 @@ fn config_and_kv(lua: &Lua, native: &Table) -> mlua::Result<()> {
     native.raw_set(
         "http_send",
         lua.create_function(|lua, request: Table| {
+            let most = with_call(lua, |call| call.limits.output_bytes)?;
+            if !values::is_within(&LuaValue::Table(request.clone()), most) {
+                return Err(stopped(LimitHit::OutputBytes(most)));
+            }
             let request = match forms::request(&request) {
                 Ok(request) => request,
                 Err(why) => return bad(lua, CallError::new(Fault::Invalid, why)),

@@ -7,7 +7,7 @@ use mlua::{Error, Function, IntoLua, Lua, LuaOptions, MultiValue, StdLib, Table,
 use regard_engine::Fault;
 
 use super::interrupt::{self, Watched};
-use super::{Code, imports, values};
+use super::{Code, bounds, imports, values};
 use crate::call::{CallContext, Role};
 use crate::hostcalls::CallError;
 use crate::limits::{CallLimits, LimitHit};
@@ -65,6 +65,7 @@ impl Bare {
         let lua = Lua::new_with(libraries, LuaOptions::new())?;
         lua.set_memory_limit(usize::try_from(limits.memory_bytes).unwrap_or(usize::MAX))?;
         lua.set_app_data(Slot::default());
+        bounds::install(&lua)?;
         let native = imports::native(&lua, code)?;
         let mark = values::list_mark(&lua)?;
         // The bootstrap runs once: making machine code of it would take longer than running it.

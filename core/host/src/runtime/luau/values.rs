@@ -6,10 +6,13 @@
 use mlua::{Lua, LuaString, Table, Value as LuaValue};
 use serde_json::{Map, Number, Value};
 
+use crate::runtime::json;
+
 /// Deepest nesting that is converted; also ends tables that contain themselves.
 const DEPTH_MAX: usize = 16;
-/// Most values in one conversion: a package of attributes has some hundreds.
-const VALUES_MAX: usize = 100_000;
+/// Most bytes of text in one conversion. A table holds the same text as often as it likes for one pointer each, and every
+/// one of them becomes a copy.
+const TEXT_BYTES_MAX: usize = 32 << 20;
 /// Integers up to here are exact in a Luau number.
 const EXACT_MAX: f64 = 9_007_199_254_740_992.0;
 /// Marks lists, so that an empty one is known.
@@ -42,12 +45,18 @@ pub(super) fn to_luau(lua: &Lua, value: &Value) -> mlua::Result<LuaValue> {
 
 /// A Luau value as JSON; the error says where a value has no JSON.
 pub(super) fn to_json(value: &LuaValue) -> Result<Value, String> {
-    let mut left = VALUES_MAX;
+    let mut left = Left { values: json::VALUES_MAX, text_bytes: TEXT_BYTES_MAX };
     convert(value, 0, &mut left)
 }
 
-fn convert(value: &LuaValue, depth: usize, left: &mut usize) -> Result<Value, String> {
-    *left = left.checked_sub(1).ok_or_else(|| format!("has more than {VALUES_MAX} values"))?;
+/// What a conversion may still take.
+struct Left {
+    values: usize,
+    text_bytes: usize,
+}
+
+fn convert(value: &LuaValue, depth: usize, left: &mut Left) -> Result<Value, String> {
+    left.values = left.values.checked_sub(1).ok_or_else(json::too_many)?;
     if depth > DEPTH_MAX {
         return Err(format!("nests deeper than {DEPTH_MAX} levels"));
     }
@@ -57,7 +66,7 @@ fn convert(value: &LuaValue, depth: usize, left: &mut usize) -> Result<Value, St
         LuaValue::Boolean(value) => (*value).into(),
         LuaValue::Integer(integer) => (*integer).into(),
         LuaValue::Number(number) => self::number(*number)?,
-        LuaValue::String(text) => self::text(text)?.into(),
+        LuaValue::String(text) => self::text(text, left)?.into(),
         LuaValue::Table(table) => return self::table(table, depth, left),
         other => return Err(format!("a {} has no JSON", other.type_name())),
     })
@@ -71,11 +80,13 @@ fn number(number: f64) -> Result<Value, String> {
     Number::from_f64(number).map(Value::Number).ok_or_else(|| format!("{number} has no JSON"))
 }
 
-fn text(text: &LuaString) -> Result<String, String> {
+fn text(text: &LuaString, left: &mut Left) -> Result<String, String> {
+    let rest = left.text_bytes.checked_sub(text.as_bytes().len());
+    left.text_bytes = rest.ok_or_else(|| format!("has more than {TEXT_BYTES_MAX} bytes of text"))?;
     text.to_str().map(|text| text.to_owned()).map_err(|_| "text is not UTF-8".to_owned())
 }
 
-fn table(table: &Table, depth: usize, left: &mut usize) -> Result<Value, String> {
+fn table(table: &Table, depth: usize, left: &mut Left) -> Result<Value, String> {
     let length = table.raw_len();
     // Raw access only: a metatable of the plugin's own must not run code here, outside of a watched call.
     let marked = |mark: Table| mark.raw_get(LIST_MARK).is_ok_and(|found: LuaValue| found != LuaValue::Nil);
@@ -94,7 +105,7 @@ fn table(table: &Table, depth: usize, left: &mut usize) -> Result<Value, String>
         let LuaValue::String(key) = key else {
             return Err(format!("a key is a {}, not text", key.type_name()));
         };
-        let key = self::text(&key)?;
+        let key = self::text(&key, left)?;
         let item = convert(&item, depth + 1, left).map_err(|why| format!("{key}: {why}"))?;
         fields.insert(key, item);
     }
@@ -124,7 +135,7 @@ fn measure(value: &LuaValue, depth: usize, left: &mut u64) -> bool {
 }
 
 /// Marks `table` as a list, so that it stays one when it is empty.
-fn mark_list(lua: &Lua, table: &Table) -> mlua::Result<()> {
+pub(super) fn mark_list(lua: &Lua, table: &Table) -> mlua::Result<()> {
     table.set_metatable(Some(list_mark(lua)?))
 }
 
@@ -165,5 +176,8 @@ mod tests {
         check("return '\\xff'", "text is not UTF-8");
         let endless: LuaValue = lua.load("local t = {} t.t = t return t").eval().expect("a table");
         assert!(to_json(&endless).is_err());
+        let shared =
+            "local text, t = string.rep('x', 1000000), {} for at = 1, 1000 do t[at] = text end return t";
+        check(shared, "[34]: has more than 33554432 bytes of text");
     }
 }

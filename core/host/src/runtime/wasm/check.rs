@@ -5,7 +5,7 @@ use wasmtime::Engine;
 use wasmtime::component::Component;
 
 use crate::call::{Interface, Role};
-use crate::manifest::{Capability, ManifestError};
+use crate::manifest::{Capability, ContractLine, ManifestError};
 use crate::package::Package;
 
 /// What every component exports.
@@ -58,6 +58,16 @@ fn check_exports(package: &Package, exports: &[String]) -> Result<(), ManifestEr
 /// An evaluator has no clock and no customers, whatever its manifest asks for.
 fn check_import(package: &Package, import: &str, migrates: bool) -> Result<(), ManifestError> {
     let name = unversioned(import);
+    let contract = &package.manifest().contract;
+    let version = import.split_once('@').and_then(|(_, version)| version.parse().ok());
+    // The linker would notice as soon as a function of another version is missing, but not an interface without any.
+    if version.is_none_or(|version| ContractLine::of(&version) != ContractLine::of(contract)) {
+        return Err(package.manifest_fault(
+            "contract",
+            format!("is {contract}, but the component imports `{import}`"),
+            "name the contract that the plugin was built against".to_owned(),
+        ));
+    }
     let known = |interface: &Interface| name.strip_prefix("regard:core/") == Some(interface.as_str());
     let roles = package.manifest().capabilities.iter().map(|capability| match capability {
         Capability::Connector => Role::Connector,
@@ -76,7 +86,7 @@ fn check_import(package: &Package, import: &str, migrates: bool) -> Result<(), M
     ))
 }
 
-/// Versions are compared by the linker, which knows which ones are compatible.
+/// Imports' versions are compared with the contract's line above, exports' by the linker.
 fn unversioned(name: &str) -> &str {
     name.split_once('@').map_or(name, |(interface, _)| interface)
 }

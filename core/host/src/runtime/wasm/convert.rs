@@ -15,7 +15,7 @@ use super::bindings::host::regard::core::{http as wit_http, types as wit};
 use super::bindings::kpi::exports::regard::kpi::evaluator as wit_kpi;
 use crate::hostcalls::CallError;
 use crate::http;
-use crate::runtime::Failure;
+use crate::runtime::{Failure, json};
 
 fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
@@ -53,9 +53,15 @@ fn wit_attributes(attributes: &Attributes) -> Vec<(String, wit::Value)> {
 
 /// Attributes from a guest; a number that JSON cannot say or text that is no JSON is refused.
 pub(super) fn attributes(given: Vec<(String, wit::Value)>) -> Result<Attributes, CallError> {
+    attributes_within(given, &mut { json::VALUES_MAX })
+}
+
+/// The same, with at most `left` values, which are taken from it.
+fn attributes_within(given: Vec<(String, wit::Value)>, left: &mut usize) -> Result<Attributes, CallError> {
     let mut attributes = Attributes::new();
     for (name, value) in given {
         let invalid = |why: &str| CallError::new(Fault::Invalid, format!("attributes.{name}: {why}"));
+        *left = left.checked_sub(1).ok_or_else(|| invalid(&json::too_many()))?;
         let value = match value {
             wit::Value::Null => Value::Null,
             wit::Value::Boolean(value) => value.into(),
@@ -65,7 +71,7 @@ pub(super) fn attributes(given: Vec<(String, wit::Value)>) -> Result<Attributes,
             wit::Value::Text(text) => text.into(),
             wit::Value::TimestampMs(at) => Timestamp::from_millis(at).to_string().into(),
             wit::Value::Json(text) => {
-                serde_json::from_str(&text).map_err(|why| invalid(&format!("is no JSON: {why}")))?
+                json::read(&text, left).map_err(|why| invalid(&format!("is no JSON: {why}")))?
             }
         };
         attributes.set(name, value);
@@ -162,7 +168,20 @@ pub(super) fn reply(reply: wit_connector::Reply) -> WebhookReply {
     WebhookReply { status: reply.status, headers: reply.headers, body: reply.body }
 }
 
-pub(super) fn handed(inbound: wit::Inbound) -> Result<Handed, Failure> {
+/// What a connector hands in, with a bound on the values in all of it.
+pub(super) fn items(items: Vec<wit::Inbound>) -> Result<Vec<Handed>, Failure> {
+    let mut left = json::VALUES_MAX;
+    let one = |(at, inbound)| {
+        handed(inbound, &mut left).map_err(|error| {
+            let mut failure = Failure::from(error);
+            failure.message = format!("items[{}]: {}", at + 1, failure.message);
+            failure
+        })
+    };
+    items.into_iter().enumerate().map(one).collect()
+}
+
+fn handed(inbound: wit::Inbound, left: &mut usize) -> Result<Handed, CallError> {
     Ok(Handed {
         external_id: inbound.external_id,
         sender: inbound.sender.map(|sender| (sender.scheme, sender.value)),
@@ -170,7 +189,7 @@ pub(super) fn handed(inbound: wit::Inbound) -> Result<Handed, Failure> {
         occurred_at_ms: inbound.occurred_at_ms,
         thread: inbound.thread,
         amount: inbound.amount.map(|amount| (amount.minor, amount.currency)),
-        attributes: attributes(inbound.attributes)?,
+        attributes: attributes_within(inbound.attributes, left)?,
     })
 }
 
@@ -213,7 +232,7 @@ pub(super) fn features(features: wit_connector::Features) -> Features {
 
 /// A metric as the evaluator describes it; the evaluator's name is filled in by the registry.
 pub(super) fn metric(metric: wit_kpi::Metric) -> Result<Metric, Failure> {
-    let parameters = serde_json::from_str(&metric.parameters_schema).map_err(|why| {
+    let parameters = json::read(&metric.parameters_schema, &mut { json::VALUES_MAX }).map_err(|why| {
         let message = format!("metric `{}`: the schema of its parameters is no JSON: {why}", metric.name);
         Failure::new(Fault::Invalid, message)
     })?;

@@ -13,6 +13,9 @@ pub(super) const MEMORIES_PER_INSTANCE_MAX: u32 = 4;
 pub(super) const TABLES_PER_INSTANCE_MAX: u32 = 8;
 /// Entries in one table: functions that are called through pointers; large programs have some ten thousand.
 pub(super) const TABLE_ELEMENTS_MAX: usize = 100_000;
+/// Handles of resources that a guest may hold: an accumulator is one, and the host lends none. Their table is the host's
+/// memory, which no bound of the guest's counts.
+pub(super) const HANDLES_MAX: usize = 10_000;
 /// Memory that a freed slot keeps for the next instance, in bytes: what a small guest touches, so that its next
 /// instance needs no page faults. Where the kernel can tell which pages were touched, only those are cleared.
 const SLOT_RESIDENT_BYTES: usize = 256 << 10;

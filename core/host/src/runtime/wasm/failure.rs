@@ -3,6 +3,7 @@
 use regard_engine::Fault;
 use wasmtime::{Error, PoolConcurrencyLimitError, Trap, WasmBacktrace};
 
+use super::engine::HANDLES_MAX;
 use super::guest::State;
 use crate::limits::LimitHit;
 use crate::runtime::Failure;
@@ -11,6 +12,9 @@ use crate::runtime::Failure;
 const FUNCTIONS_NAMED: usize = 3;
 /// What wasmtime says when a guest hands over more than it may; the error has no public type.
 const TOO_MUCH_HANDED_OVER: &str = "fuel allocated for hostcalls has been exhausted";
+
+/// What wasmtime says when a guest takes more handles than it may; this error has none either.
+const TOO_MANY_HANDLES: &str = "store handle limit exceeded";
 
 /// Sorts out why a call ended: a bound, a crash, or a breach of the contract.
 pub(super) fn classify(error: &Error, state: &State) -> Failure {
@@ -30,6 +34,9 @@ pub(super) fn classify(error: &Error, state: &State) -> Failure {
     let cause = error.root_cause().to_string();
     if cause.contains(TOO_MUCH_HANDED_OVER) {
         return LimitHit::OutputBytes(state.call.limits.output_bytes).into();
+    }
+    if cause.contains(TOO_MANY_HANDLES) {
+        return LimitHit::Handles(HANDLES_MAX).into();
     }
     let fault = match error.downcast_ref::<Trap>() {
         Some(Trap::Interrupt) => Fault::Timeout,

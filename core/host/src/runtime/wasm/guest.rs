@@ -20,7 +20,8 @@ use super::bindings::migration::{MigrationExports, MigrationExportsIndices};
 use super::check::MIGRATION;
 use super::convert;
 use super::engine::{
-    MEMORIES_PER_INSTANCE_MAX, MODULES_PER_INSTANCE_MAX, TABLE_ELEMENTS_MAX, TABLES_PER_INSTANCE_MAX,
+    HANDLES_MAX, MEMORIES_PER_INSTANCE_MAX, MODULES_PER_INSTANCE_MAX, TABLE_ELEMENTS_MAX,
+    TABLES_PER_INSTANCE_MAX,
 };
 use super::failure::classify;
 use crate::call::{CallContext, Role};
@@ -131,6 +132,7 @@ impl Guest {
         let mut store = Store::new(code.pre.engine(), state);
         store.limiter(|state| state);
         store.epoch_deadline_callback(|mut context| context.data_mut().tick());
+        store.set_max_component_handles(HANDLES_MAX);
         store.set_hostcall_fuel(usize::try_from(limits.output_bytes).unwrap_or(usize::MAX));
         // Set-up counts as part of the first call: it must not make a call take twice its time.
         store.data_mut().call.role = Role::Lifecycle;

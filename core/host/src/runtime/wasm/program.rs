@@ -105,7 +105,7 @@ impl Program for WasmProgram {
             ),
             settle_reported
         )?;
-        let items = received.items.into_iter().map(convert::handed).collect::<Result<_, _>>()?;
+        let items = convert::items(received.items)?;
         Ok(((items, convert::reply(received.reply)), effects))
     }
 
@@ -129,7 +129,7 @@ impl Program for WasmProgram {
             ),
             settle_reported
         )?;
-        let items = page.items.into_iter().map(convert::handed).collect::<Result<_, _>>()?;
+        let items = convert::items(page.items)?;
         Ok((Polled { items, cursor: page.cursor, more: page.more }, effects))
     }
 
