@@ -17,7 +17,7 @@ use serde_json::json;
 
 use crate::error::StoreError;
 use crate::pipeline::Pipeline;
-use crate::ports::{Appended, Effects, Incoming};
+use crate::ports::{Effects, Incoming};
 
 /// How often to see whether a schedule is due, in milliseconds.
 const LOOK_EVERY_MS: u64 = 1000;

@@ -13,8 +13,8 @@ use regard_engine::ports::{
     WebhookReply,
 };
 use regard_host::Host;
-use regard_model::Channel;
 use regard_model::record::RecordChange;
+use regard_model::{Channel, Schedule};
 
 use crate::recorded::Recorded;
 
@@ -84,6 +84,10 @@ pub fn told(effects: &Effects) -> String {
 impl Hooks for Watched {
     fn subscribers(&self) -> Vec<(String, Vec<Subscription>)> {
         self.host.subscribers()
+    }
+
+    fn schedules(&self) -> Vec<(String, Vec<Schedule>)> {
+        self.host.schedules()
     }
 
     async fn handle(&self, plugin: &str, events: &[Event]) -> Result<Effects, PluginError> {

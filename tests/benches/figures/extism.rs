@@ -51,7 +51,7 @@ impl Extism {
         let guest = GUEST.to_bytes();
         // SAFETY: the guest outlives the call, and there are no host functions.
         let plugin = unsafe {
-            let new: Symbol<New> = library.get(b"extism_plugin_new")?;
+            let new: Symbol<'_, New> = library.get(b"extism_plugin_new")?;
             new(guest.as_ptr(), guest.len() as u64, std::ptr::null(), 0, false, &raw mut why)
         };
         if plugin.is_null() {
@@ -64,7 +64,7 @@ impl Extism {
     /// Calls the guest `calls` times with `input`.
     pub fn update(&self, input: &[u8], calls: u32) -> Result<()> {
         // SAFETY: the signature is that of the header.
-        let call: Symbol<Call> = unsafe { self.library.get(b"extism_plugin_call") }?;
+        let call: Symbol<'_, Call> = unsafe { self.library.get(b"extism_plugin_call") }?;
         for _ in 0..calls {
             // SAFETY: the plugin lives as long as `self`, and the input as long as the call.
             let code = unsafe { call(self.plugin, c"update".as_ptr(), input.as_ptr(), input.len() as u64) };

@@ -47,7 +47,7 @@ pub fn measure() -> Result<()> {
         for way in WAYS {
             let mut pairs = Vec::new();
             for round in 0..=ROUNDS {
-                let mut side = |switched: &str| {
+                let side = |switched: &str| {
                     switch(switched)?;
                     let run = format!("{way}-{round}-{switched}");
                     runtime.block_on(load(server.address(), &token, way, &run))

@@ -303,7 +303,7 @@ impl Tried<'_> {
             Err(error) => return vec![error.to_string()],
         };
         let mut random = Random::new(seed);
-        let noise: Vec<u8> = (0..NOISE_BYTES).map(|_| random.next() as u8).collect();
+        let noise: Vec<u8> = (0..NOISE_BYTES).map(|_| random.draw() as u8).collect();
         let mut other_version = state.clone();
         if let Some(first) = other_version.first_mut() {
             *first ^= 0x55;
