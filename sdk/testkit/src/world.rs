@@ -87,6 +87,8 @@ impl World {
         }
         let status = Self::install(trial, scenario, grants, &store, &host, &clock).await?;
         channels(&store, scenario, &status).await?;
+        // Its schedules begin to count.
+        pipeline.settle().await?;
         Ok(Self { store, host, pipeline, clock, recorded, watched, customers, status, _folder: folder })
     }
 

@@ -76,3 +76,32 @@ async fn what_does_not_load_says_why() {
     let report = tried(package("hook", MANIFEST, "return { hook = }"), BEGIN).await;
     assert_failed(&report, &["scenario one", "contract: loads"]);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_schedule_falls_due_while_the_scenario_waits() {
+    let manifest = "[permissions]\ncustomers = \"write\"\n\
+        [[schedule]]\nname = \"nightly\"\ncron = \"30 3 * * *\"\ntimezone = \"Europe/Berlin\"\n";
+    let handler = r#"return { hook = { handle = function(events: { any })
+        for _, event in events do
+            local known = regard.customers.find("email", "ann@example.com")
+            if known and event.interaction.kind == "schedule.due" then
+                local tag = `{event.interaction.attributes.schedule}-{event.interaction.occurred_at_ms}`
+                regard.customers.update(known.id, known.version, { add_tags = { tag } })
+            end
+        end
+    end } }"#;
+    let scenario = r#"
+start = "2026-01-05T02:29:00Z"
+[[customers]]
+key = "ann"
+name = "Ann"
+identifiers = ["email:ann@example.com"]
+[[steps]]
+wait = "1m"
+[[steps]]
+wait = "23h"
+[expect]
+customers.ann = { tags = ["nightly-1767580200000"] }
+"#;
+    assert_failed(&tried(package("hook", manifest, handler), scenario).await, &[]);
+}
