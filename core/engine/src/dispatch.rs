@@ -13,7 +13,7 @@ use parking_lot::Mutex;
 use regard_model::Timestamp;
 use tokio::sync::Notify;
 
-use crate::error::{PluginError, StoreError};
+use crate::error::{Fault, PluginError, StoreError};
 use crate::outbox::backoff;
 use crate::ports::{Clock, Event, Feed, Hooks, Progress, Stream, Subscription};
 
@@ -119,8 +119,14 @@ impl Dispatcher {
             if last == position {
                 return Ok(handled);
             }
-            let progress = Progress { subscriber: plugin.to_owned(), stream, position: last };
-            match self.hand_over(plugin, &events, &progress).await {
+            let tries = self.failing.lock().get(&key).map_or(0, |failing| failing.tries);
+            let outcome = if tries < FAILED_TRIES_MAX {
+                let progress = Progress { subscriber: plugin.to_owned(), stream, position: last };
+                self.hand_over(plugin, &events, &progress).await
+            } else {
+                self.one_by_one(plugin, stream, &names, position, last).await
+            };
+            match outcome {
                 Ok(()) => {
                     self.failing.lock().remove(&key);
                     handled += events.len();
@@ -128,14 +134,12 @@ impl Dispatcher {
                 }
                 Err(DispatchError::Store(error)) => return Err(error),
                 Err(DispatchError::Plugin(error)) => {
-                    let tries = self.failing.lock().get(&key).map_or(0, |failing| failing.tries) + 1;
-                    if tries > FAILED_TRIES_MAX {
-                        self.one_by_one(plugin, stream, &events, &progress).await?;
-                        self.failing.lock().remove(&key);
-                        position = last;
-                        continue;
-                    }
-                    let wait = backoff(tries, RETRY_DELAY_MS_MIN, RETRY_DELAY_MS_MAX);
+                    // A hook that rests was not called, so it has not failed once more.
+                    let tries = tries + u32::from(error.fault != Fault::OutOfService);
+                    let wait = backoff(tries.max(1), RETRY_DELAY_MS_MIN, RETRY_DELAY_MS_MAX);
+                    let wait = error.retry_after.map_or(wait, |rest| {
+                        u64::try_from(rest.as_millis()).unwrap_or(u64::MAX).min(RETRY_DELAY_MS_MAX)
+                    });
                     tracing::warn!(%error, tries, wait_ms = wait, "dispatch: the hook will be called again");
                     let until = self.clock.now().plus_millis(i64::try_from(wait).unwrap_or(i64::MAX));
                     self.failing.lock().insert(key, Failing { tries, until });
@@ -172,32 +176,40 @@ impl Dispatcher {
         Ok(())
     }
 
-    /// After too many failures of a batch: each event alone, so that one that the hook cannot take is passed over, named
-    /// in the log, instead of stopping the hook for ever. An outage of the whole plugin does not come here: the host
-    /// takes it out of service, and it is no subscriber then.
+    /// After too many failures of a batch: each event after `position` alone, up to `end`, so that one that the hook cannot
+    /// take is passed over, named in the log, instead of stopping the hook for ever. A hook that rests meanwhile has not
+    /// seen its event: that one waits.
     async fn one_by_one(
         &self,
         plugin: &str,
         stream: Stream,
-        events: &[Event],
-        progress: &Progress,
-    ) -> Result<(), StoreError> {
-        for event in events {
-            let outcome = match self.hooks.handle(plugin, std::slice::from_ref(event)).await {
-                Ok(effects) => self.feed.commit(None, effects).await.map_err(|error| error.to_string()),
-                Err(error) => Err(error.to_string()),
-            };
-            if let Err(error) = outcome {
-                tracing::error!(
-                    plugin,
-                    stream = stream.as_str(),
-                    event = name(event),
-                    error,
-                    "dispatch: event passed over"
-                );
+        names: &[String],
+        mut position: i64,
+        end: i64,
+    ) -> Result<(), DispatchError> {
+        while position < end {
+            let (events, last) = self.feed.after(stream, position, names, 1).await?;
+            if last == position {
+                break;
             }
+            let progress = Progress { subscriber: plugin.to_owned(), stream, position: last };
+            match self.hand_over(plugin, &events, &progress).await {
+                Err(DispatchError::Plugin(error)) if error.fault != Fault::OutOfService => {
+                    let event = events.first().map(name).unwrap_or_default();
+                    tracing::error!(
+                        plugin,
+                        stream = stream.as_str(),
+                        event,
+                        %error,
+                        "dispatch: event passed over"
+                    );
+                    self.feed.commit(Some(&progress), Default::default()).await?;
+                }
+                outcome => outcome?,
+            }
+            position = last;
         }
-        self.feed.commit(Some(progress), Default::default()).await
+        Ok(())
     }
 }
 

@@ -84,7 +84,7 @@ impl TypedMetric for Latency {
 impl EncodeMetric for Latency {
     fn encode(&self, mut encoder: MetricEncoder<'_>) -> Result<(), std::fmt::Error> {
         let Some(stats) = self.0.get() else { return Ok(()) };
-        let bounds = LATENCY_US.iter().map(|&us| us as f64 / 1e6).chain([f64::MAX]);
+        let bounds = LATENCY_US.iter().map(|&us| us as f64 / 1e6).chain([f64::INFINITY]);
         let buckets: Vec<(f64, u64)> = bounds.zip(stats.latency).collect();
         encoder.encode_histogram::<NoLabelSet>(stats.elapsed.as_secs_f64(), stats.calls, &buckets, None)
     }
