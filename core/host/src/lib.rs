@@ -19,9 +19,10 @@
 //! - [`build`]: from a plugin's sources to its component or library
 //!
 //! Architecture invariant: only this crate knows wasmtime, mlua and libloading, and no guest is ever given WASI. `unsafe`
-//! stands in six modules, each audited and each with its reason: `runtime/wasm/cache.rs` (loading our own compiled code),
-//! `runtime/luau/interrupt.rs` (stopping a Luau program), and below `runtime/native` `library.rs` and `accumulator.rs`
-//! (calling a library's functions), `table.rs` (being called by it) and `columns.rs` (reading its columns).
+//! stands in seven modules, each audited and each with its reason: `runtime/wasm/cache.rs` (loading our own compiled code),
+//! below `runtime/luau` `interrupt.rs` (stopping a Luau program) and `bounds.rs` (measuring what nothing can stop), and below
+//! `runtime/native` `library.rs` and `accumulator.rs` (calling a library's functions), `table.rs` (being called by it) and
+//! `columns.rs` (reading its columns).
 
 mod breaker;
 mod call;

@@ -255,7 +255,8 @@ typedef struct regard_plugin {
     /*
      * Takes events, in order, at least once. Given {"events": [{"type": "interaction-appended", "interaction"} |
      * {"type": "customer-changed", "customer"} | {"type": "metric-observed", "observation", "previous"?}]}; writes
-     * nothing. An observation's value is null where the metric is undefined.
+     * nothing. An observation's value is null where the metric is undefined. What a [[schedule]] in plugin.toml makes is
+     * an interaction-appended of the kind schedule.due, with the schedule's name in the attribute schedule.
      */
     regard_function hook_handle;
 

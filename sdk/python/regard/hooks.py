@@ -36,9 +36,10 @@ registered: list[Handle] = []
 def hook(handle: Handle) -> Handle:
     """Makes `handle` the plugin's hook.
 
-    It is called after the fact with the events that the manifest's `[[subscribe]]` names, in order, at least once. What the
-    call changes through the host becomes durable together with the mark that the events are handled; when it raises,
-    nothing is changed and the host calls again later.
+    It is called after the fact with the events that the manifest's `[[subscribe]]` names, in order, at least once. What a
+    `[[schedule]]` makes is an `InteractionAppended` of the kind `schedule.due`, with the schedule's name in the attribute
+    `schedule`. What the call changes through the host becomes durable together with the mark that the events are handled;
+    when it raises, nothing is changed and the host calls again later.
     """
     registered.append(handle)
     return handle

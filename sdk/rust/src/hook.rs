@@ -8,9 +8,10 @@ pub use crate::bindings::hook::exports::regard::hook::hook::{Event, Observed};
 /// A plugin that reacts to events.
 pub trait Hook: 'static {
     /// Called after the fact with the events that the manifest's `[[subscribe]]` names, in order, at least
-    /// once. What the call changes through the host becomes durable together with the mark that the events
-    /// are handled, so a repeated call changes things once; after an error nothing is changed and the host
-    /// calls again later.
+    /// once. What a `[[schedule]]` makes is an [`Event::InteractionAppended`] of the kind `schedule.due`, with
+    /// the schedule's name in the attribute `schedule`. What the call changes through the host becomes durable
+    /// together with the mark that the events are handled, so a repeated call changes things once; after an
+    /// error nothing is changed and the host calls again later.
     fn handle(events: Vec<Event>) -> Result<(), Error>;
 }
 

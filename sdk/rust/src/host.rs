@@ -13,7 +13,7 @@ pub mod log {
     pub use crate::bindings::host::regard::core::log::Level;
 }
 
-/// Time, virtual in simulations and tests. Evaluators have no clock: their time is the as-of of `finish`.
+/// Time; when a plugin is tried, that of the scenario. Evaluators have no clock: their time is the as-of of `finish`.
 pub mod clock {
     pub use super::imports::clock::now_ms;
 }
@@ -61,7 +61,8 @@ pub mod http {
     }
 }
 
-/// Customers; needs the permission `customers`.
+/// Customers; needs the permission `customers`. Fields that `customer_fields` does not open are empty, and the stage is
+/// `prospect`.
 pub mod customers {
     pub use super::imports::customers::{find, get, update};
 }

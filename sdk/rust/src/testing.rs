@@ -1,7 +1,7 @@
 //! A host in memory, for native tests of plugins.
 //!
 //! Each thread has its own, so tests do not disturb each other. It keeps no permissions and no limits: that
-//! a plugin stays within its manifest is what the conformance kit checks with the real host.
+//! a plugin stays within its manifest is what `regard plugin test` checks with the real host.
 //!
 //! ```
 //! use regard_sdk::{config, testing};

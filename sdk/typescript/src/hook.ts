@@ -12,9 +12,10 @@ export type Event =
 /** Reacts to what happened. */
 export interface Hook {
   /**
-   * Called after the fact with the events that the manifest's `[[subscribe]]` names, in order, at least once. What the call
-   * changes through the host becomes durable together with the mark that the events are handled; when it throws, nothing is
-   * changed and the host calls again later.
+   * Called after the fact with the events that the manifest's `[[subscribe]]` names, in order, at least once. What a
+   * `[[schedule]]` makes is an `interaction-appended` of the kind `schedule.due`, with the schedule's name in the attribute
+   * `schedule`. What the call changes through the host becomes durable together with the mark that the events are handled;
+   * when it throws, nothing is changed and the host calls again later.
    */
   handle(events: Event[]): void;
 }

@@ -12,8 +12,8 @@ use serde::{Deserialize, Serialize};
 use super::fields::CustomerFields;
 use super::{Fault, records};
 
-/// The most hosts, private hosts, secrets, fields or types of records a manifest may name; a longer list cannot be reviewed by a
-/// person.
+/// The most hosts, private hosts, secrets, fields or types of records a manifest may name; a longer list cannot be
+/// reviewed by a person.
 pub const NAMES_MAX: usize = 64;
 
 /// What a plugin may reach, once granted.

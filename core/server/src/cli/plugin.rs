@@ -74,7 +74,7 @@ pub(super) enum Command {
     /// Install or upgrade a plugin from its folder, from a package or from an index, and pin it in regard-plugins.lock.
     #[command(after_help = INSTALL_EXAMPLES)]
     Install {
-        /// A folder with plugin.toml (built when it is written in Rust), a .regard file or its address, or NAME[@RANGE]
+        /// A folder with plugin.toml (built where its language needs it), a .regard file or its address, or NAME[@RANGE]
         /// to look up in an index, with cargo's ranges: 1.2, ~1.2, =1.2.3, ">=1, <3".
         #[arg(required_unless_present = "locked")]
         package: Option<String>,
@@ -159,7 +159,7 @@ pub(super) enum Command {
 pub(super) const EXAMPLES: &str = "From nothing to a plugin that others run:
   regard plugin new hook-first-order             a folder with code, a manifest and a scenario
   regard plugin test hook-first-order            plays the scenarios in fixtures/
-  regard plugin dev hook-first-order             builds and installs it on every change
+  regard plugin dev hook-first-order             builds, plays and installs it on every change
   regard plugin key new --out me.key             once: a key to sign with
   regard plugin pack hook-first-order --key me.key --out packages
   regard plugin index packages                   index.json, for any web server

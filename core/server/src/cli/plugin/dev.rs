@@ -39,8 +39,9 @@ pub(in crate::cli) struct Dev {
 }
 
 /// What stands below the help.
-const EXAMPLES: &str = "A version whose scenarios fail is not installed. It pins nothing in regard-plugins.lock, and one version may be installed with other code again and again: use a server
-of your own. A version that asks for more permissions than before waits for `regard plugin grant`, as always. Ctrl-C ends it.
+const EXAMPLES: &str = "A version whose scenarios fail is not installed. Nothing is pinned in regard-plugins.lock, and one version may be
+installed with other code again and again: use a server of your own. A version that asks for more permissions than
+before waits for `regard plugin grant`, as always. Ctrl-C ends it.
 
 Examples:
   regard plugin dev hook-first-order

@@ -268,7 +268,7 @@ fn is_direct(what: &str) -> bool {
     is_address(what) || path.is_dir() || path.extension().is_some_and(|extension| extension == EXTENSION)
 }
 
-/// Opens a folder or an archive, with the signature beside it. A Rust plugin's folder is built.
+/// Opens a folder or an archive, with the signature beside it. A folder is built where its language needs it.
 pub(super) async fn open(what: &str, output: Output) -> Result<Found> {
     if !is_address(what) && Path::new(what).is_dir() {
         let build = || bundled::package(Path::new(what), &mut |line| output.say(line));
