@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
 use regard_engine::inbound::Submission;
-use regard_engine::ports::{Appended, Clock, Reads as _};
+use regard_engine::ports::{Appended, Channels as _, Clock, Reads as _};
 use regard_engine::{Parts, Pipeline};
 use regard_host::{Host, HostOptions, Package};
 use regard_model::{Attributes, Timestamp};
@@ -135,13 +135,13 @@ async fn nobody_else_says_that_something_is_due() {
     let desk = Desk::new().await;
     desk.wait(0).await;
     desk.wait(HOUR_MS).await;
-    let forged = Submission {
-        channel: "schedule".to_owned(),
-        external_id: "1".to_owned(),
+    let forged = |channel: &str, kind: &str| Submission {
+        channel: channel.to_owned(),
+        external_id: "hook-hourly/hourly/2026-01-05T12:00:00.000Z".to_owned(),
         customer_id: None,
         identifier: None,
         identifiers: Vec::new(),
-        kind: "schedule.due".parse().expect("a kind"),
+        kind: kind.parse().expect("a kind"),
         occurred_at: desk.clock.now(),
         thread: None,
         amount: None,
@@ -149,7 +149,13 @@ async fn nobody_else_says_that_something_is_due() {
         provenance: None,
         causation_id: None,
     };
-    let outcomes = desk.pipeline.receive(vec![forged], None).await.expect("an answer");
-    let [Appended::Rejected(invalid)] = outcomes.as_slice() else { panic!("{outcomes:?}") };
-    assert!(invalid.to_string().contains("schedules make"), "{invalid}");
+    desk.store.make("shop").await.expect("a channel");
+    let handed_in = vec![forged("shop", "schedule.due"), forged("regard.schedule", "order.placed")];
+    let outcomes = desk.pipeline.receive(handed_in, None).await.expect("an answer");
+    for outcome in outcomes {
+        let Appended::Rejected(invalid) = outcome else { panic!("{outcome:?}") };
+        assert!(invalid.to_string().contains("schedules make"), "{invalid}");
+    }
+    desk.wait(2 * HOUR_MS).await;
+    assert_eq!(desk.seen("hook-hourly").await, [10, 12]);
 }

@@ -8,6 +8,7 @@ use regard_model::{
 use serde::{Deserialize, Serialize};
 
 use crate::ports::{Channels, Handed, Incoming};
+use crate::schedule::CHANNEL;
 
 /// Longest name of a conversation, in bytes.
 const THREAD_BYTES_MAX: usize = 256;
@@ -55,6 +56,13 @@ pub fn check(submission: Submission, channels: &dyn Channels, now: Timestamp) ->
     let channel =
         channels.by_name(&submission.channel).ok_or_else(|| unknown_channel(&submission.channel))?;
     check_external_id(&submission.external_id)?;
+    // What stands there under the name of an instant would be taken for it.
+    if submission.channel == CHANNEL {
+        return Err(Invalid::new(
+            "channel",
+            format!("`{CHANNEL}` is for what schedules make, and nothing else"),
+        ));
+    }
     if submission.kind.as_str() == DUE {
         return Err(Invalid::new("kind", format!("`{DUE}` is what schedules make, and nobody else")));
     }

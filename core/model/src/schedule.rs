@@ -16,6 +16,8 @@ use crate::{Horizon, Invalid, Timestamp};
 pub const DUE: &str = "schedule.due";
 /// Most schedules of one plugin.
 pub const SCHEDULES_MAX: usize = 16;
+/// An instant after every day of a whole cycle of leap years, to see whether a rule means any day at all.
+const PROBE: Timestamp = Timestamp::from_millis(4_102_444_800_000);
 /// Shortest time between two instants, in milliseconds; what must happen sooner reacts to an event.
 pub const EVERY_MS_MIN: i64 = 60_000;
 
@@ -83,7 +85,12 @@ impl Schedule {
                         format!("`{zone}` is no time zone; write an IANA name such as `Europe/Berlin`");
                     Invalid::new("timezone", reason)
                 })?;
-                Rule::At(Box::new(cron), zone)
+                let rule = Rule::At(Box::new(cron), zone);
+                if rule.last(PROBE).is_none() {
+                    let reason = "means no day that there is; write one, such as `0 3 28 2 *`";
+                    return Err(Invalid::new("cron", reason.to_owned()));
+                }
+                rule
             }
             _ => {
                 let reason = "needs one rule; write either `every = \"1d\"` or `cron = \"0 3 * * *\"`";
@@ -95,9 +102,23 @@ impl Schedule {
 
     /// The last instant of the schedule that is not after `now`; `None` when there is none.
     pub fn last(&self, now: Timestamp) -> Option<Timestamp> {
+        self.rule.last(now)
+    }
+
+    /// The rule in words, by which it can be told from another one.
+    pub fn rule(&self) -> String {
         match &self.rule {
-            Rule::Every(every) => Some(Timestamp::from_millis(now.as_millis().div_euclid(*every) * every)),
-            Rule::At(cron, zone) => {
+            Rule::Every(every) => format!("every {every} ms"),
+            Rule::At(cron, zone) => format!("{} {}", cron.pattern, zone.name()),
+        }
+    }
+}
+
+impl Rule {
+    fn last(&self, now: Timestamp) -> Option<Timestamp> {
+        match self {
+            Self::Every(every) => Some(Timestamp::from_millis(now.as_millis().div_euclid(*every) * every)),
+            Self::At(cron, zone) => {
                 let now: DateTime<Utc> = DateTime::from_timestamp_millis(now.as_millis())?;
                 let last = cron.find_previous_occurrence(&now.with_timezone(zone), true).ok()?;
                 Some(Timestamp::from_millis(last.timestamp_millis()))
@@ -154,6 +175,8 @@ mod tests {
         assert!(refused(Some("often"), None, None).starts_with("every: `often`"));
         assert!(refused(Some("1h"), None, Some("UTC")).starts_with("timezone"));
         assert!(refused(None, Some("0 0 3 * * *"), None).starts_with("cron: `0 0 3 * * *`"));
+        assert!(refused(None, Some("0 0 31 2 *"), None).starts_with("cron: means no day"));
+        assert!(schedule(None, Some("0 0 29 2 *"), None).is_ok());
         assert!(refused(None, Some("0 3 * * *"), Some("Mars/Olympus")).starts_with("timezone: `Mars"));
     }
 }

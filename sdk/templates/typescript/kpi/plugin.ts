@@ -1,5 +1,8 @@
 import { Accumulator, BatchBuilder, RegardError, checkGroups, metric, plugin, type Rows } from "@regard/sdk";
 
+/** What a state begins with. It names the version of what follows, so that no other version takes it for its own. */
+const MARK = [..."cnt1"].map((letter) => letter.charCodeAt(0));
+
 /** Orders by customer. Adding up does not depend on order, so parts may be merged in any way. */
 class Orders extends Accumulator {
   #counts: number[] = [];
@@ -19,10 +22,11 @@ class Orders extends Accumulator {
   }
 
   merge(state: Uint8Array, remap: Uint32Array) {
-    if (state.length !== remap.length * Float64Array.BYTES_PER_ELEMENT) {
-      throw new RegardError("invalid", `a state of ${state.length} bytes for ${remap.length} customers`);
+    const isOurs = MARK.every((letter, at) => state[at] === letter);
+    if (!isOurs || state.length !== MARK.length + remap.length * Float64Array.BYTES_PER_ELEMENT) {
+      throw new RegardError("invalid", `no state of {{metric}} for ${remap.length} customers`);
     }
-    const counts = new Float64Array(state.slice().buffer);
+    const counts = new Float64Array(state.slice(MARK.length).buffer);
     remap.forEach((customer, at) => {
       this.#grow(customer + 1);
       this.#add(customer, counts[at] ?? 0);
@@ -30,7 +34,7 @@ class Orders extends Accumulator {
   }
 
   state() {
-    return new Uint8Array(Float64Array.from(this.#counts).buffer);
+    return Uint8Array.from([...MARK, ...new Uint8Array(Float64Array.from(this.#counts).buffer)]);
   }
 
   finish(_asOfMs: number) {
