@@ -12,11 +12,11 @@ use super::extism::Extism;
 use super::{ROUNDS, median, print_ratio};
 
 /// Calls of one round into an instance that is there.
-const WARM_CALLS: u32 = 20_000;
+const WARM_CALLS: u32 = 100_000;
 /// Instances made in one round.
 const FRESH_CALLS: u32 = 500;
 /// Calls of one round into Extism, which takes longer.
-const EXTISM_CALLS: u32 = 2_000;
+const EXTISM_CALLS: u32 = 20_000;
 /// Rows of one call.
 const ROWS: u32 = 10;
 

@@ -182,6 +182,12 @@ impl Open {
         let (deadline, running) = self.guest.clock();
         let update = self.update;
         let parameters = (self.accumulator, groups, group_count, batch);
+        // A thread that drives one evaluation only may be kept busy, which spares the call a stack of its own.
+        if !self.guest.code.waits() && Executor::may_block() {
+            let ended = self.guest.block(|store| Ok(update.call(store, parameters)?.0));
+            drop(running);
+            return self.guest.settle_reported(ended);
+        }
         let ended = within(deadline, async {
             let (ended,) = update.call_async(&mut self.guest.store, parameters).await?;
             Ok(ended)

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use regard_engine::Fault;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use wasmtime::component::types::ComponentItem;
 use wasmtime::component::{ComponentExportIndex, Instance, InstancePre};
 use wasmtime::{ResourceLimiter, Store, UpdateDeadline};
 
@@ -34,6 +35,8 @@ use crate::ticker::{TICK, Ticker};
 const INSTANCES_FREE_MIN: usize = 16;
 /// The interface whose `update` is called past the generated bindings.
 const EVALUATOR: &str = "regard:kpi/evaluator@0.1.0";
+/// Functions of the host that wait for nothing, by interface.
+const WAITLESS: [(&str, &str); 2] = [("regard:core/log", "write"), ("regard:core/config", "json")];
 /// That function.
 const UPDATE: &str = "[method]accumulator.update";
 
@@ -46,6 +49,7 @@ pub(super) struct Code {
     kpi: Option<KpiExportsIndices>,
     migration: Option<MigrationExportsIndices>,
     update: Option<ComponentExportIndex>,
+    waits: bool,
     ticker: Arc<Ticker>,
     instances: Arc<Semaphore>,
 }
@@ -57,6 +61,8 @@ pub(crate) struct State {
     memory_bytes: u64,
     ticks: u64,
     ticks_max: u64,
+    /// Whether the call under way keeps its thread to itself.
+    blocks: bool,
 }
 
 /// An instance.
@@ -88,6 +94,7 @@ impl Code {
             .exports(pre.engine())
             .any(|(name, _)| name.split_once('@').is_some_and(|(interface, _)| interface == MIGRATION));
         Ok(Self {
+            waits: waits(&pre),
             migration: migrates.then(|| MigrationExportsIndices::new(&pre)).transpose()?,
             lifecycle: LifecycleExportsIndices::new(&pre)?,
             connector: can(Capability::Connector).map(|()| ConnectorExportsIndices::new(&pre)).transpose()?,
@@ -103,6 +110,11 @@ impl Code {
     /// Whether so few instances may still be made that none should lie idle.
     pub(super) fn instances_are_scarce(&self) -> bool {
         self.instances.available_permits() < INSTANCES_FREE_MIN
+    }
+
+    /// Whether the component imports a function that may have to wait, so that its calls need a stack of their own.
+    pub(super) fn waits(&self) -> bool {
+        self.waits
     }
 
     /// Whether the component brings what it keeps from version to version.
@@ -128,7 +140,7 @@ impl Guest {
         };
         let (role, name) = (call.role, call.name);
         let limits = call.limits;
-        let state = State { call, memory_bytes: 0, ticks: 0, ticks_max: 0 };
+        let state = State { call, memory_bytes: 0, ticks: 0, ticks_max: 0, blocks: false };
         let mut store = Store::new(code.pre.engine(), state);
         store.limiter(|state| state);
         store.epoch_deadline_callback(|mut context| context.data_mut().tick());
@@ -209,6 +221,19 @@ impl Guest {
         (self.store.data().call.deadline, self.code.ticker.run())
     }
 
+    /// Makes a call that keeps the thread to itself until it ends. The store tells it when its time is over.
+    pub(super) fn block<T>(
+        &mut self,
+        work: impl FnOnce(&mut Store<State>) -> wasmtime::Result<T>,
+    ) -> Ended<T> {
+        self.store.data_mut().blocks = true;
+        let started = Instant::now();
+        let result = work(&mut self.store);
+        let computed = started.elapsed();
+        self.store.data_mut().blocks = false;
+        Ended { result, computed }
+    }
+
     /// What a call's end means. The memory that the instance has by now is counted.
     pub(super) fn settle<T>(&self, ended: Ended<T>) -> Result<T, Failure> {
         let state = self.store.data();
@@ -255,6 +280,18 @@ pub(super) async fn within<T>(
     Ended { result, computed }
 }
 
+/// Whether a component imports anything but what is [`WAITLESS`].
+fn waits(pre: &InstancePre<State>) -> bool {
+    let engine = pre.engine();
+    pre.component().component_type().imports(engine).any(|(name, import)| {
+        let interface = name.split('@').next().unwrap_or(name);
+        let ComponentItem::ComponentInstance(instance) = import.ty else { return true };
+        instance.exports(engine).any(|(function, item)| {
+            matches!(item.ty, ComponentItem::ComponentFunc(_)) && !WAITLESS.contains(&(interface, function))
+        })
+    })
+}
+
 fn not_exported() -> Failure {
     Failure::new(Fault::Unsupported, "the manifest does not name this capability")
 }
@@ -274,7 +311,13 @@ impl State {
         if self.ticks > self.ticks_max {
             return Err(wasmtime::Error::new(LimitHit::Cpu(self.call.limits.cpu)));
         }
-        Ok(UpdateDeadline::Yield(1))
+        if !self.blocks {
+            return Ok(UpdateDeadline::Yield(1));
+        }
+        if Instant::now() >= self.call.deadline {
+            return Err(wasmtime::Error::new(LimitHit::Wall(Duration::ZERO)));
+        }
+        Ok(UpdateDeadline::Continue(1))
     }
 }
 

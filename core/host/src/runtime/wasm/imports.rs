@@ -32,7 +32,7 @@ fn reported<T>(ended: Result<T, Stop>) -> wasmtime::Result<Result<T, types::Erro
 impl types::Host for State {}
 
 impl log::Host for State {
-    async fn write(
+    fn write(
         &mut self,
         level: log::Level,
         message: String,
@@ -60,7 +60,7 @@ impl clock::Host for State {
 }
 
 impl config::Host for State {
-    async fn json(&mut self) -> wasmtime::Result<String> {
+    fn json(&mut self) -> wasmtime::Result<String> {
         self.call.config_json().map_err(wasmtime::Error::new)
     }
 
