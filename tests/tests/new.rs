@@ -154,6 +154,20 @@ fn a_connector_receives(language: &str) {
     assert_eq!(found["items"].as_array().map(Vec::len), Some(1), "{found}");
 }
 
+#[test]
+fn equal_sources_give_equal_components() {
+    let digests = ["one", "two/deeper"].map(|folder| {
+        let author = Author::new();
+        let folder = author.folder(folder);
+        author.good(&["plugin", "new", "hook-equal", "--lang", "rust", "--dir", &folder.to_string_lossy()]);
+        let built = author.run(&["plugin", "build", &folder.to_string_lossy(), "--json"]);
+        assert!(built.status.success(), "{}", both(&built));
+        let built: Value = serde_json::from_slice(&built.stdout).expect("JSON");
+        built["digest"].as_str().expect("a digest").to_owned()
+    });
+    assert_eq!(digests[0], digests[1]);
+}
+
 macro_rules! languages {
     ($($test:ident: $does:ident($language:literal);)+) => {
         $(#[test] fn $test() { $does($language); })+

@@ -141,6 +141,7 @@ async fn nobody_else_says_that_something_is_due() {
         customer_id: None,
         identifier: None,
         identifiers: Vec::new(),
+        customer_name: None,
         kind: kind.parse().expect("a kind"),
         occurred_at: desk.clock.now(),
         thread: None,

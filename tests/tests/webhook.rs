@@ -112,6 +112,8 @@ fn rating(score: u32) -> Vec<u8> {
         "kind": "rating.given",
         "occurred_at": "2024-05-01T10:00:00Z",
         "sender": { "scheme": "external:shop", "value": "4711" },
+        "aliases": [{ "scheme": "email", "value": "Ada@Example.com" }],
+        "sender_name": "Ada Lovelace",
         "attributes": { "score": score },
     })
     .to_string()
@@ -130,7 +132,11 @@ fn signed_calls_come_in_once_and_forged_ones_do_not() {
     let stored = desk.interactions("rating.given");
     assert_eq!(stored.len(), 1);
     assert_eq!((&stored[0]["attributes"]["score"], &stored[0]["external_id"]), (&json!(5), &json!("msg_1")));
-    assert!(stored[0]["customer"].is_string(), "the sender became a customer");
+    let customer = stored[0]["customer"].as_str().expect("the sender became a customer");
+    let customer = desk.ask(200, Method::GET, &format!("/customers/{customer}"), None);
+    assert_eq!(customer["name"], "Ada Lovelace");
+    let known = json!([{ "scheme": "email", "value": "ada@example.com" }, { "scheme": "external:shop", "value": "4711" }]);
+    assert_eq!(customer["identifiers"], known);
 
     // A sender that heard no answer sends again; that is no second rating.
     let (status, _) = desk.post("msg_1", at, &sign("msg_1", at, &body), &body);

@@ -211,6 +211,7 @@ fn receipt(entry: &OutboxEntry, route: &Route, now: regard_model::Timestamp) -> 
         external_id: entry.id.to_string(),
         customer: Some(entry.customer),
         identifiers: Vec::new(),
+        customer_name: String::new(),
         kind: SENT_KIND.parse().ok()?,
         occurred_at: now,
         thread: entry.parameters.get("thread").and_then(|value| value.as_str()).map(str::to_owned),

@@ -66,6 +66,23 @@ pub enum Fault {
 }
 
 impl Fault {
+    /// All of them.
+    pub const ALL: [Self; 13] = [
+        Self::Invalid,
+        Self::Denied,
+        Self::NotFound,
+        Self::Conflict,
+        Self::Throttled,
+        Self::Unavailable,
+        Self::Unsupported,
+        Self::Timeout,
+        Self::Memory,
+        Self::Exhausted,
+        Self::Trap,
+        Self::Failed,
+        Self::OutOfService,
+    ];
+
     /// The word used in logs, metrics and problem documents; the contract's `error.code` where there is one.
     pub const fn as_str(self) -> &'static str {
         match self {

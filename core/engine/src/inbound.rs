@@ -1,6 +1,8 @@
 //! Inbound: what comes from outside becomes a valid [`Incoming`], or a reason why not.
 
+use regard_model::customer::NAME_BYTES_MAX;
 use regard_model::interaction::{AHEAD_MS_MAX, Provenance, check_external_id};
+use regard_model::invalid::check_text;
 use regard_model::schedule::DUE;
 use regard_model::{
     Attributes, Channel, CustomerId, Identifier, InteractionId, Invalid, Kind, Money, Timestamp,
@@ -30,6 +32,9 @@ pub struct Submission {
     /// Further names of the same customer.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub identifiers: Vec<Identifier>,
+    /// The name of a customer who has to be made.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub customer_name: Option<String>,
     /// What happened.
     pub kind: Kind,
     /// When.
@@ -73,7 +78,11 @@ pub fn check(submission: Submission, channels: &dyn Channels, now: Timestamp) ->
         ));
     }
     if let Some(thread) = &submission.thread {
-        regard_model::invalid::check_text("thread", thread, THREAD_BYTES_MAX)?;
+        check_text("thread", thread, THREAD_BYTES_MAX)?;
+    }
+    let customer_name = submission.customer_name.unwrap_or_default().trim().to_owned();
+    if !customer_name.is_empty() {
+        check_text("customer_name", &customer_name, NAME_BYTES_MAX)?;
     }
     let mut identifiers = submission.identifiers;
     if let Some(first) = submission.identifier {
@@ -85,6 +94,7 @@ pub fn check(submission: Submission, channels: &dyn Channels, now: Timestamp) ->
         external_id: submission.external_id,
         customer: submission.customer_id,
         identifiers,
+        customer_name,
         kind: submission.kind,
         occurred_at: submission.occurred_at,
         thread: submission.thread,
@@ -98,12 +108,11 @@ pub fn check(submission: Submission, channels: &dyn Channels, now: Timestamp) ->
 
 /// Reads what a connector handed in, which is input from outside like any other.
 pub fn read_handed(handed: Handed, channel: &Channel) -> Result<Submission, Invalid> {
-    let identifier = match handed.sender {
-        Some((scheme, value)) => {
-            Some(Identifier::new(&scheme, &value).map_err(|invalid| invalid.within("sender"))?)
-        }
-        None => None,
+    let read = |(scheme, value): (String, String), of: &str| {
+        Identifier::new(&scheme, &value).map_err(|invalid| invalid.within(of))
     };
+    let identifier = handed.sender.map(|sender| read(sender, "sender")).transpose()?;
+    let aliases = handed.aliases.into_iter().map(|alias| read(alias, "aliases"));
     let amount = match handed.amount {
         Some((minor, code)) => Some(Money {
             minor,
@@ -116,7 +125,8 @@ pub fn read_handed(handed: Handed, channel: &Channel) -> Result<Submission, Inva
         external_id: handed.external_id,
         customer_id: None,
         identifier,
-        identifiers: Vec::new(),
+        identifiers: aliases.collect::<Result<_, _>>()?,
+        customer_name: handed.sender_name,
         kind: handed.kind.parse()?,
         occurred_at: Timestamp::from_millis(handed.occurred_at_ms)
             .checked()

@@ -143,6 +143,7 @@ mod tests {
             external_id: number.to_string(),
             customer: None,
             identifiers: Vec::new(),
+            customer_name: String::new(),
             kind: "order.placed".parse().expect("a kind"),
             occurred_at: regard_model::Timestamp::default(),
             thread: None,

@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::deliver::Deliverer;
 use crate::dispatch::Dispatcher;
-use crate::error::{PluginError, StoreError};
+use crate::error::{Fault, PluginError, StoreError};
 use crate::import::ImportMark;
 use crate::inbound::{self, Submission};
 use crate::log::LogWriter;
@@ -66,6 +66,27 @@ pub enum WebhookError {
     /// The store could not take it; the sender should try again.
     #[error(transparent)]
     Store(#[from] StoreError),
+}
+
+impl WebhookError {
+    /// The HTTP status that the caller sees.
+    pub const fn http_status(&self) -> u16 {
+        match self {
+            Self::Plugin(error) => match error.fault {
+                // A wrong signature: whoever calls is not the provider that the channel knows.
+                Fault::Denied => 401,
+                Fault::Invalid => 400,
+                Fault::Unsupported => 422,
+                Fault::NotFound => 404,
+                Fault::Conflict => 409,
+                Fault::Throttled => 429,
+                Fault::Unavailable | Fault::OutOfService => 503,
+                Fault::Failed | Fault::Timeout | Fault::Memory | Fault::Exhausted | Fault::Trap => 502,
+            },
+            Self::Invalid { .. } => 400,
+            Self::Store(_) => 503,
+        }
+    }
 }
 
 /// The way, ready to be used.

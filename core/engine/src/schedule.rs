@@ -108,6 +108,7 @@ fn due(channel: &Channel, plugin: &str, schedule: &Schedule, at: Timestamp) -> R
         external_id: format!("{plugin}/{}/{at}", schedule.name),
         customer: None,
         identifiers: Vec::new(),
+        customer_name: String::new(),
         kind,
         occurred_at: at,
         thread: None,

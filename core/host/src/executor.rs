@@ -17,6 +17,9 @@ use crate::runtime::Failure;
 /// them run at a time.
 const BLOCKING_THREADS_MAX: usize = 16;
 
+/// Stack of a plugin thread, in bytes. A guest that is called without a stack of its own takes up to a quarter of it.
+const STACK_BYTES: usize = 4 << 20;
+
 /// How far plugins stand back behind the server, as `nice` counts (0 to 19): at 10 a thread gets about a tenth of what an
 /// ordinary one gets when both want the same processor, and all of it when nobody else does.
 #[cfg(target_os = "linux")]
@@ -40,6 +43,7 @@ impl Executor {
         let runtime = Builder::new_multi_thread()
             .worker_threads(threads.max(1))
             .max_blocking_threads(BLOCKING_THREADS_MAX)
+            .thread_stack_size(STACK_BYTES)
             .thread_name_fn(move || format!("plugin-{}", number.fetch_add(1, Ordering::Relaxed)))
             .on_thread_start(|| {
                 IS_PLUGIN_THREAD.set(true);
@@ -94,10 +98,8 @@ impl Executor {
         let (handle, stop) = (self.handle.clone(), CancellationToken::new());
         let stopping = stop.clone().drop_guard();
         let driven = self.handle.spawn_blocking(move || {
-            MAY_BLOCK.set(true);
-            let done = handle.block_on(stop.run_until_cancelled_owned(work));
-            MAY_BLOCK.set(false);
-            done
+            let _driving = Driving::here();
+            handle.block_on(stop.run_until_cancelled_owned(work))
         });
         let done = driven.await;
         drop(stopping);
@@ -107,6 +109,22 @@ impl Executor {
             // Stopped by our own guard, which means that nobody waits any more, or the host is shutting down.
             Ok(None) | Err(_) => std::future::pending().await,
         }
+    }
+}
+
+/// While this lives, the current thread may be kept busy; it ends with the work, also with a panic of it.
+struct Driving;
+
+impl Driving {
+    fn here() -> Self {
+        MAY_BLOCK.set(true);
+        Self
+    }
+}
+
+impl Drop for Driving {
+    fn drop(&mut self) {
+        MAY_BLOCK.set(false);
     }
 }
 

@@ -76,9 +76,11 @@ pub(crate) fn reply(reply: &WebhookReply) -> usize {
 pub(crate) fn handed(items: &[Handed]) -> usize {
     let each = items.iter().map(|one| {
         let sender = one.sender.as_ref().map_or(0, |(scheme, value)| scheme.len() + value.len());
+        let aliases: usize = one.aliases.iter().map(|(scheme, value)| scheme.len() + value.len()).sum();
         let amount = one.amount.as_ref().map_or(0, |(_, code)| NUMBER_BYTES + code.len());
-        let words = one.external_id.len() + one.kind.len() + optional(&one.thread);
-        words + NUMBER_BYTES + sender + amount + attributes(&one.attributes)
+        let words =
+            one.external_id.len() + one.kind.len() + optional(&one.sender_name) + optional(&one.thread);
+        words + NUMBER_BYTES + sender + aliases + amount + attributes(&one.attributes)
     });
     each.sum()
 }

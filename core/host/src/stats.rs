@@ -5,23 +5,6 @@ use std::time::Duration;
 
 use regard_engine::Fault;
 
-/// Every fault, in the order of the counters.
-const FAULTS: [Fault; 13] = [
-    Fault::Invalid,
-    Fault::Denied,
-    Fault::NotFound,
-    Fault::Conflict,
-    Fault::Throttled,
-    Fault::Unavailable,
-    Fault::Unsupported,
-    Fault::Timeout,
-    Fault::Memory,
-    Fault::Exhausted,
-    Fault::Trap,
-    Fault::Failed,
-    Fault::OutOfService,
-];
-
 /// The contract's functions, in the order of the counters.
 const CALLS: [&str; 13] = [
     "handle",
@@ -108,7 +91,7 @@ struct CallCounters {
     bytes_in: AtomicU64,
     bytes_out: AtomicU64,
     latency: [AtomicU64; LATENCY_US.len() + 1],
-    faults: [AtomicU64; FAULTS.len()],
+    faults: [AtomicU64; Fault::ALL.len()],
 }
 
 impl Counters {
@@ -119,7 +102,7 @@ impl Counters {
         counters.elapsed_ns.fetch_add(nanos, Ordering::Relaxed);
         let bucket = LATENCY_US.iter().position(|&most| nanos <= most * 1_000).unwrap_or(LATENCY_US.len());
         counters.latency[bucket].fetch_add(1, Ordering::Relaxed);
-        if let Some(at) = fault.and_then(|fault| FAULTS.iter().position(|&known| known == fault)) {
+        if let Some(at) = fault.and_then(|fault| Fault::ALL.iter().position(|&known| known == fault)) {
             counters.faults[at].fetch_add(1, Ordering::Relaxed);
         }
     }
@@ -150,7 +133,7 @@ impl Counters {
         let read = |count: &AtomicU64| count.load(Ordering::Relaxed);
         let calls = CALLS.iter().zip(&self.calls).map(|(&call, counters)| {
             let latency = std::array::from_fn(|at| read(&counters.latency[at]));
-            let faults = FAULTS.iter().zip(&counters.faults).map(|(&fault, count)| (fault, read(count)));
+            let faults = Fault::ALL.iter().zip(&counters.faults).map(|(&fault, count)| (fault, read(count)));
             CallStats {
                 call,
                 calls: latency.iter().sum(),

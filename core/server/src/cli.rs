@@ -109,13 +109,13 @@ async fn run(cli: Cli) -> Result<()> {
     let output = Output { json: cli.json };
     match cli.command {
         Command::Demo(demo) => Box::pin(demo.run(output)).await,
-        Command::Serve(serve) => serve.run(output).await,
-        Command::Token(command) => command.run(output).await,
+        Command::Serve(serve) => Box::pin(serve.run(output)).await,
+        Command::Token(command) => Box::pin(command.run(output)).await,
         Command::Import(command) => Box::pin(command.run(output)).await,
         Command::Plugin(command) => Box::pin(command.run(output)).await,
         Command::Metric(command) => Box::pin(command.run(output)).await,
-        Command::Record(command) => command.run(output).await,
-        Command::Outbox(command) => command.run(output).await,
+        Command::Record(command) => Box::pin(command.run(output)).await,
+        Command::Outbox(command) => Box::pin(command.run(output)).await,
         Command::Openapi => openapi::run(),
     }
 }

@@ -33,6 +33,7 @@ fn item(channel: ChannelId, n: usize) -> Result<Incoming> {
         external_id: format!("order-{n:08}"),
         customer: None,
         identifiers: vec![Identifier::new("external:shop", &format!("{:06}", customer_of(n)))?],
+        customer_name: String::new(),
         kind: "order.placed".parse()?,
         occurred_at: Timestamp::from_millis(START_MS + n as i64 * 60_000),
         thread: None,

@@ -110,6 +110,7 @@ pub(crate) struct Known<'a> {
 #[derive(Debug)]
 pub(crate) struct Made<'a> {
     pub(crate) id: CustomerId,
+    pub(crate) name: &'a str,
     pub(crate) stage: LifecycleStage,
     pub(crate) source: &'a str,
 }
@@ -219,7 +220,8 @@ impl<'a> Plan<'a> {
             }
             Resolution::Create => {
                 let id = ids.next(now);
-                self.customers.push(Made { id, stage: LifecycleStage::Prospect, source: &item.source });
+                let (name, source) = (item.customer_name.as_str(), item.source.as_str());
+                self.customers.push(Made { id, name, stage: LifecycleStage::Prospect, source });
                 let made = Some(self.customers.len() - 1);
                 Holder { owner: Owner { recorded: id, root: id }, prospect: true, made, remembered: false }
             }
@@ -262,6 +264,7 @@ mod tests {
                 .iter()
                 .map(|text| Identifier::parse(text).expect("an identifier"))
                 .collect(),
+            customer_name: String::new(),
             kind: ORDER.parse().expect("a kind"),
             occurred_at: Timestamp::from_millis(0),
             thread: None,

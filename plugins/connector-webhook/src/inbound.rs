@@ -6,6 +6,8 @@
 //!   "external_id": "order-17",
 //!   "occurred_at": "2026-03-01T10:00:00Z",
 //!   "sender": { "scheme": "email", "value": "ada@example.com" },
+//!   "aliases": [{ "scheme": "cookie", "value": "v-17" }],
+//!   "sender_name": "Ada Lovelace",
 //!   "thread": "conversation-4",
 //!   "amount": { "minor": 1999, "currency": "EUR" },
 //!   "attributes": { "items": 2 }
@@ -17,7 +19,7 @@
 
 use chrono::DateTime;
 use regard_sdk::connector::{Received, Reply, Webhook};
-use regard_sdk::{Error, Identifier, Inbound, Money, Value};
+use regard_sdk::{Error, Identifier, Inbound, Money};
 use serde::Deserialize;
 
 use crate::signature;
@@ -32,6 +34,9 @@ struct Event {
     external_id: Option<String>,
     occurred_at: String,
     sender: Option<Sender>,
+    #[serde(default)]
+    aliases: Vec<Sender>,
+    sender_name: Option<String>,
     thread: Option<String>,
     amount: Option<Amount>,
     #[serde(default)]
@@ -43,6 +48,12 @@ struct Event {
 struct Sender {
     scheme: String,
     value: String,
+}
+
+impl Sender {
+    fn identifier(self) -> Identifier {
+        Identifier { scheme: self.scheme, value: self.value }
+    }
 }
 
 #[derive(Debug, Deserialize)]
@@ -92,9 +103,13 @@ fn inbound(event: serde_json::Value, at: &str, default_id: String) -> Result<Inb
     if let Some(id) = &event.external_id {
         filled("external_id", id)?;
     }
-    if let Some(sender) = &event.sender {
-        filled("sender/scheme", &sender.scheme)?;
-        filled("sender/value", &sender.value)?;
+    if event.sender.is_none() && !event.aliases.is_empty() {
+        return Err(fault(&format!("{at}/aliases"), "are further names of a sender, who is missing"));
+    }
+    let aliases = event.aliases.iter().enumerate().map(|(n, alias)| (format!("aliases/{n}"), alias));
+    for (place, sender) in event.sender.iter().map(|sender| ("sender".to_owned(), sender)).chain(aliases) {
+        filled(&format!("{place}/scheme"), &sender.scheme)?;
+        filled(&format!("{place}/value"), &sender.value)?;
     }
     if let Some(amount) = &event.amount
         && (amount.currency.len() != 3 || !amount.currency.bytes().all(|b| b.is_ascii_uppercase()))
@@ -105,27 +120,15 @@ fn inbound(event: serde_json::Value, at: &str, default_id: String) -> Result<Inb
         .map_err(|e| fault(&format!("{at}/occurred_at"), &format!("is not a time by RFC 3339 ({e})")))?;
     Ok(Inbound {
         external_id: event.external_id.unwrap_or(default_id),
-        sender: event.sender.map(|sender| Identifier { scheme: sender.scheme, value: sender.value }),
+        sender: event.sender.map(Sender::identifier),
+        aliases: event.aliases.into_iter().map(Sender::identifier).collect(),
+        sender_name: event.sender_name,
         kind: event.kind,
         occurred_at_ms: occurred_at.timestamp_millis(),
         thread: event.thread,
         amount: event.amount.map(|amount| Money { minor: amount.minor, currency: amount.currency }),
-        attributes: event.attributes.into_iter().map(|(name, json)| (name, value(json))).collect(),
+        attributes: event.attributes.into_iter().map(|(name, json)| (name, json.into())).collect(),
     })
-}
-
-fn value(json: serde_json::Value) -> Value {
-    match json {
-        serde_json::Value::Null => Value::Null,
-        serde_json::Value::Bool(truth) => Value::Boolean(truth),
-        serde_json::Value::String(text) => Value::Text(text),
-        serde_json::Value::Number(number) => match (number.as_i64(), number.as_f64()) {
-            (Some(integer), _) => Value::Integer(integer),
-            (None, Some(float)) => Value::Number(float),
-            (None, None) => Value::Json(number.to_string()),
-        },
-        nested => Value::Json(nested.to_string()),
-    }
 }
 
 fn fault(pointer: &str, problem: &str) -> Error {
@@ -153,10 +156,12 @@ fn pointer(path: &serde_path_to_error::Path) -> String {
 mod tests {
     use super::*;
     use crate::signature::tests::SPEC_SECRET;
+    use regard_sdk::Value;
     use regard_sdk::testing;
 
     const EVENT: &str = r#"{"kind":"order.placed","occurred_at":"2026-03-01T10:00:00.250+01:00",
-        "sender":{"scheme":"email","value":"ada@example.com"},"amount":{"minor":1999,"currency":"EUR"},
+        "sender":{"scheme":"email","value":"ada@example.com"},"sender_name":"Ada",
+        "aliases":[{"scheme":"cookie","value":"v-17"}],"amount":{"minor":1999,"currency":"EUR"},
         "attributes":{"items":2,"share":0.5,"gift":true,"note":null,"tags":["a"]}}"#;
 
     #[test]
@@ -164,6 +169,7 @@ mod tests {
         let items = events(EVENT.as_bytes(), "msg_1").expect("one event");
         let [item] = &items[..] else { panic!("{items:?}") };
         assert_eq!((item.external_id.as_str(), item.occurred_at_ms), ("msg_1", 1_772_355_600_250));
+        assert_eq!((item.sender_name.as_deref(), item.aliases[0].value.as_str()), (Some("Ada"), "v-17"));
         assert_eq!(item.amount, Some(Money { minor: 1999, currency: "EUR".into() }));
         let attribute = |name: &str| {
             item.attributes.iter().find(|(found, _)| found == name).map(|(_, value)| value.clone())

@@ -236,8 +236,8 @@ typedef struct regard_plugin {
     regard_function connector_describe;
     /*
      * Takes a webhook call. Given {"channel": {"id", "name", "settings"}, "request": {"method", "path", "query",
-     * "headers", "body_base64"}}; writes {"items": [{"external_id", "sender"?: {"scheme", "value"}, "kind",
-     * "occurred_at_ms", "thread"?, "amount"?: {"minor", "currency"}, "attributes"?}], "reply"?: {"status"?,
+     * "headers", "body_base64"}}; writes {"items": [{"external_id", "sender"?: {"scheme", "value"},
+     * "aliases"?: [{"scheme", "value"}], "sender_name"?, "kind", "occurred_at_ms", "thread"?, "amount"?: {"minor", "currency"}, "attributes"?}], "reply"?: {"status"?,
      * "headers"?, "body_base64"?}}. Errors: denied for a wrong signature, invalid for a body that cannot be read.
      */
     regard_function connector_receive;

@@ -59,6 +59,8 @@ class Inbound:
     kind: str
     occurred_at_ms: int
     sender: Identifier | None = None
+    aliases: list[Identifier] = field(default_factory=list)
+    sender_name: str | None = None
     thread: str | None = None
     amount: Money | None = None
     attributes: Attributes = field(default_factory=dict)
@@ -210,6 +212,8 @@ def write_inbound(item: Inbound) -> Any:
     return wit.types().Inbound(
         external_id=item.external_id,
         sender=write_identifier(item.sender),
+        aliases=[write_identifier(alias) for alias in item.aliases],
+        sender_name=item.sender_name,
         kind=item.kind,
         occurred_at_ms=item.occurred_at_ms,
         thread=item.thread,

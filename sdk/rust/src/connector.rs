@@ -1,7 +1,7 @@
 //! A channel's way in and out: what a connector plugin implements.
 
 use crate::bindings::connector::exports::regard::connector::connector as wit;
-use crate::{Attributes, Error, Value};
+use crate::{Attributes, Error, Identifier, Inbound, Value};
 
 pub use crate::bindings::connector::exports::regard::connector::connector::{
     Channel, Features, Outbound, Outcome, Page, Received, Reply, Webhook,
@@ -31,6 +31,55 @@ pub trait Connector: 'static {
     fn send(channel: Channel, message: Outbound) -> Outcome {
         let _ = message;
         Outcome::Rejected(Error::unsupported(format!("channel `{}` does not send", channel.name)))
+    }
+}
+
+impl Inbound {
+    /// Something that happened, under the source's own name for it.
+    pub fn new(external_id: impl Into<String>, kind: impl Into<String>, occurred_at_ms: i64) -> Self {
+        Self {
+            external_id: external_id.into(),
+            sender: None,
+            aliases: Vec::new(),
+            sender_name: None,
+            kind: kind.into(),
+            occurred_at_ms,
+            thread: None,
+            amount: None,
+            attributes: Vec::new(),
+        }
+    }
+
+    /// Whom it came from. Said again, it is a further name of the same sender.
+    #[must_use]
+    pub fn sent_by(mut self, scheme: impl Into<String>, value: impl Into<String>) -> Self {
+        let identifier = Identifier { scheme: scheme.into(), value: value.into() };
+        match self.sender {
+            None => self.sender = Some(identifier),
+            Some(_) => self.aliases.push(identifier),
+        }
+        self
+    }
+
+    /// How the sender is called, for a customer who has to be made.
+    #[must_use]
+    pub fn called(mut self, name: impl Into<String>) -> Self {
+        self.sender_name = Some(name.into());
+        self
+    }
+
+    /// The conversation that it belongs to.
+    #[must_use]
+    pub fn in_thread(mut self, thread: impl Into<String>) -> Self {
+        self.thread = Some(thread.into());
+        self
+    }
+
+    /// An attribute.
+    #[must_use]
+    pub fn with(mut self, name: impl Into<String>, value: impl Into<Value>) -> Self {
+        self.attributes.push((name.into(), value.into()));
+        self
     }
 }
 

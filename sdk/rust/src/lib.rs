@@ -56,6 +56,7 @@ pub mod rows;
 pub mod state;
 #[cfg(not(target_arch = "wasm32"))]
 pub mod testing;
+mod value;
 
 pub use bindings::host::regard::core::types::{
     Attributes, Batch, Column, ColumnData, Customer, DictionaryColumn, Error, Identifier, Inbound,

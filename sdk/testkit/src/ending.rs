@@ -5,7 +5,8 @@ use regard_engine::ports::{InteractionFilter, RecordQuery};
 use regard_model::{Attributes, CustomerId, OutboxEntry, Record};
 use serde_json::Value;
 
-use crate::run::{alike, different};
+use crate::run::different;
+use crate::run::evaluate::alike;
 use crate::scenario::Scenario;
 use crate::scenario::parts::{CustomerEnding, MessageEnding, RecordEnding};
 use crate::world::{LOOKED_AT_MAX, World};

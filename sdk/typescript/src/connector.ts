@@ -35,6 +35,10 @@ export interface Reply {
 export interface Inbound {
   externalId: string;
   sender?: Identifier | null;
+  /** Further identifiers of the same sender. */
+  aliases?: Identifier[];
+  /** How a customer who has to be made is called. */
+  senderName?: string | null;
   kind: string;
   occurredAtMs: number;
   thread?: string | null;
@@ -137,6 +141,8 @@ const readOutbound = (message: WireOutbound): Outbound => ({
 const writeInbound = (item: Inbound): WireInbound => ({
   externalId: item.externalId,
   sender: item.sender ?? null,
+  aliases: item.aliases ?? [],
+  senderName: item.senderName ?? null,
   kind: item.kind,
   occurredAtMs: item.occurredAtMs,
   thread: item.thread ?? null,

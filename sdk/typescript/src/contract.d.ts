@@ -38,6 +38,8 @@ declare module "regard:core/types@0.1.0" {
   export type WireInbound = {
     externalId: string;
     sender: WireIdentifier | null;
+    aliases: WireIdentifier[];
+    senderName: string | null;
     kind: string;
     occurredAtMs: number;
     thread: string | null;

@@ -22,7 +22,7 @@ fn the_same_folder_gives_the_same_bytes_wherever_it_lies() {
         "sh",
         &[
             "-c",
-            "find . -type f -exec touch -d '2001-02-03' {} + && chmod 600 README.md && mkdir -p target node_modules .git && touch .env target/x.luau node_modules/y.luau .git/config notes.txt && ln -s /etc/passwd fixtures/link",
+            "find . -type f -exec touch -d '2001-02-03' {} + && chmod 600 README.md && mkdir -p target node_modules .git .regard/luau lib/tests && touch .env target/x.luau node_modules/y.luau .regard/luau/z.luau lib/tests/t.luau .git/config notes.txt && ln -s /etc/passwd fixtures/link",
         ],
     );
     desk.does(&["plugin", "pack", "elsewhere", "--out", "two.regard"]);

@@ -18,6 +18,8 @@ pub struct Incoming {
     pub customer: Option<CustomerId>,
     /// By what the source knows the customer; the first known one decides, unknown ones are linked.
     pub identifiers: Vec<Identifier>,
+    /// The name of a customer who has to be made; empty when nobody knows it.
+    pub customer_name: String,
     /// What happened.
     pub kind: Kind,
     /// When.

@@ -27,12 +27,19 @@ pub struct Webhook {
 /// What a connector answers to a webhook call.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct WebhookReply {
-    /// HTTP status.
+    /// HTTP status; 0 says nothing.
     pub status: u16,
     /// Names and values.
     pub headers: Vec<(String, String)>,
     /// The body.
     pub body: Vec<u8>,
+}
+
+impl WebhookReply {
+    /// The status that the caller sees: a connector that says nothing is content.
+    pub const fn http_status(&self) -> u16 {
+        if self.status == 0 { 200 } else { self.status }
+    }
 }
 
 /// What a connector hands in: not checked yet, and the sender not normalised.
@@ -42,6 +49,10 @@ pub struct Handed {
     pub external_id: String,
     /// Scheme and value, as the source gave them.
     pub sender: Option<(String, String)>,
+    /// Further names of the sender.
+    pub aliases: Vec<(String, String)>,
+    /// How the sender is called, for a customer who has to be made.
+    pub sender_name: Option<String>,
     /// What happened.
     pub kind: String,
     /// When, in milliseconds since 1970.

@@ -1,5 +1,6 @@
 //! Compiles a plugin's folder into a core WebAssembly module.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
@@ -32,7 +33,7 @@ const PROFILE: [(&str, &str); 8] = [
 ];
 
 /// What the caller's own cargo run may have set for native code and must not reach a guest.
-pub(super) const NOT_FOR_GUESTS: [&str; 5] = [
+const NOT_FOR_GUESTS: [&str; 5] = [
     "RUSTFLAGS",
     "CARGO_ENCODED_RUSTFLAGS",
     "CARGO_BUILD_TARGET",
@@ -61,28 +62,56 @@ pub fn build(
     options: &BuildOptions,
     progress: &mut dyn FnMut(&str),
 ) -> Result<PathBuf, BuildError> {
+    let kind = Kind {
+        profile: &PROFILE,
+        // Column loops gain from it and the runtime always has it.
+        flags: &["-Ctarget-feature=+simd128"],
+        arguments: &["--target", TARGET],
+        target_dir: wasm_std.target_dir(&options.target_dir),
+        extension: "wasm",
+    };
+    compile(plugin, folder, kind, &|cargo| wasm_std.apply(cargo), options, progress)
+}
+
+/// What a crate is compiled into.
+pub(super) struct Kind<'a> {
+    /// The release profile, as cargo's variables.
+    pub(super) profile: &'a [(&'a str, &'a str)],
+    /// Flags for all its crates.
+    pub(super) flags: &'a [&'a str],
+    /// Arguments of `cargo build`.
+    pub(super) arguments: &'a [&'a str],
+    /// Below it each source tree has a folder of its own.
+    pub(super) target_dir: PathBuf,
+    /// By which the result is told from what else cargo makes.
+    pub(super) extension: &'a str,
+}
+
+/// Compiles the crate in `folder` and returns the path of the file that came out.
+pub(super) fn compile(
+    plugin: &str,
+    folder: &Path,
+    kind: Kind<'_>,
+    change: &dyn Fn(&mut Command),
+    options: &BuildOptions,
+    progress: &mut dyn FnMut(&str),
+) -> Result<PathBuf, BuildError> {
     let manifest_path = folder.join("Cargo.toml");
     let mut cargo = Command::new(program("CARGO", "cargo"));
     cargo.current_dir(folder);
     for name in NOT_FOR_GUESTS {
         cargo.env_remove(name);
     }
-    cargo.envs(PROFILE).env("CARGO_ENCODED_RUSTFLAGS", rust_flags());
-    cargo.args([
-        "build",
-        "--release",
-        "--lib",
-        "--target",
-        TARGET,
-        "--message-format=json-render-diagnostics",
-    ]);
-    cargo.arg("--manifest-path").arg(&manifest_path);
-    let target_dir = wasm_std.target_dir(&options.target_dir).join(tree(&manifest_path));
-    cargo.arg("--target-dir").arg(target_dir);
+    let flags = kind.flags.iter().map(|flag| (*flag).to_owned());
+    let flags: Vec<_> = flags.chain(remaps(&manifest_path, options.offline)).collect();
+    cargo.envs(kind.profile.iter().copied()).env("CARGO_ENCODED_RUSTFLAGS", flags.join("\u{1f}"));
+    cargo.args(["build", "--release", "--lib", "--message-format=json-render-diagnostics"]);
+    cargo.args(kind.arguments).arg("--manifest-path").arg(&manifest_path);
+    cargo.arg("--target-dir").arg(kind.target_dir.join(tree(&manifest_path)));
     if options.offline {
         cargo.arg("--offline");
     }
-    wasm_std.apply(&mut cargo);
+    change(&mut cargo);
 
     let finished = run(&mut cargo, BUILD_TIME_MAX, progress).map_err(|e| {
         BuildError::Toolchain(format!(
@@ -93,10 +122,11 @@ pub fn build(
         let output = if finished.status.is_none() { finished.failure() } else { finished.stderr };
         return Err(BuildError::Compile { plugin: plugin.to_owned(), output });
     }
-    artifact(&finished.stdout, &manifest_path, "wasm").ok_or_else(|| BuildError::Compile {
+    artifact(&finished.stdout, &manifest_path, kind.extension).ok_or_else(|| BuildError::Compile {
         plugin: plugin.to_owned(),
         output: format!(
-            "no module came out; {} needs `crate-type = [\"cdylib\", \"rlib\"]` under [lib]",
+            "no .{} came out; {} needs `crate-type = [\"cdylib\", \"rlib\"]` under [lib]",
+            kind.extension,
             manifest_path.display()
         ),
     })
@@ -118,7 +148,7 @@ fn tree(manifest_path: &Path) -> String {
 }
 
 /// The file with this extension that cargo made of the crate with this manifest, from its messages.
-pub(super) fn artifact(messages: &str, manifest_path: &Path, extension: &str) -> Option<PathBuf> {
+fn artifact(messages: &str, manifest_path: &Path, extension: &str) -> Option<PathBuf> {
     let is_same = |path: &Path| match (path.canonicalize(), manifest_path.canonicalize()) {
         (Ok(one), Ok(other)) => one == other,
         _ => path == manifest_path,
@@ -132,17 +162,49 @@ pub(super) fn artifact(messages: &str, manifest_path: &Path, extension: &str) ->
         .find(|path| path.extension().is_some_and(|found| found == extension))
 }
 
-/// Flags for all crates of a guest, the same for every guest so that they share their dependencies. SIMD is
-/// on: column loops gain from it and the runtime always has it. Paths of dependencies in panic messages lose
-/// what names the machine, so that equal sources give equal components.
-fn rust_flags() -> String {
-    let mut flags = vec!["-Ctarget-feature=+simd128".to_owned()];
+/// Flags by which paths in panic messages lose what names the machine and the folder, so that equal sources give equal
+/// bytes. They are the same for every crate of a source tree, so that plugins of one tree share what they depend on.
+fn remaps(manifest_path: &Path, offline: bool) -> impl Iterator<Item = String> {
     let cargo_home = std::env::var_os("CARGO_HOME")
         .or_else(|| std::env::var_os("HOME").map(|home| Path::new(&home).join(".cargo").into_os_string()));
-    if let Some(home) = cargo_home.and_then(|home| home.into_string().ok()) {
-        flags.push(format!("--remap-path-prefix={home}=cargo"));
+    let home = cargo_home.and_then(|home| home.into_string().ok()).map(|home| (home, "cargo".to_owned()));
+    // The last one that fits counts, so a crate within another one's folder has to come later.
+    let prefixes = home.into_iter().chain(local_crates(manifest_path, offline));
+    prefixes.map(|(folder, name)| format!("--remap-path-prefix={folder}={name}"))
+}
+
+/// What `cargo metadata` says, as far as it matters here.
+#[derive(Deserialize)]
+struct Metadata {
+    packages: Vec<LocalCrate>,
+}
+
+#[derive(Deserialize)]
+struct LocalCrate {
+    name: String,
+    version: String,
+    source: Option<String>,
+    manifest_path: PathBuf,
+}
+
+/// The crates of the tree that do not come from a registry, by folder, each with a name that does not depend on where it
+/// lies. None when cargo cannot say, which the build itself will then explain.
+fn local_crates(manifest_path: &Path, offline: bool) -> BTreeMap<String, String> {
+    let mut metadata = Command::new(program("CARGO", "cargo"));
+    metadata.args(["metadata", "--format-version", "1", "--quiet", "--manifest-path"]).arg(manifest_path);
+    if offline {
+        metadata.arg("--offline");
     }
-    flags.join("\u{1f}")
+    let told = metadata.output().ok().filter(|told| told.status.success());
+    let told = told.and_then(|told| serde_json::from_slice::<Metadata>(&told.stdout).ok());
+    let local = told.map(|told| told.packages).unwrap_or_default().into_iter();
+    let local = local.filter(|package| package.source.is_none());
+    local
+        .filter_map(|package| {
+            let folder = package.manifest_path.parent()?.to_str()?.to_owned();
+            Some((folder, format!("{}-{}", package.name, package.version)))
+        })
+        .collect()
 }
 
 /// The program that a variable of the environment names, else the one on the path.

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use sha2::{Digest, Sha256};
 
-use super::cargo::{self, NOT_FOR_GUESTS, program};
+use super::cargo::{self, program};
 use super::command::run;
 use super::{BuildError, BuildOptions, Built, absolute, hex, rust_sdk, write_if_changed};
 use crate::manifest::Manifest;
@@ -90,36 +90,14 @@ fn build_rust(
     options: &BuildOptions,
     progress: &mut dyn FnMut(&str),
 ) -> Result<PathBuf, BuildError> {
-    let manifest_path = folder.join("Cargo.toml");
-    let mut cargo = Command::new(program("CARGO", "cargo"));
-    cargo.current_dir(folder);
-    for name in NOT_FOR_GUESTS {
-        cargo.env_remove(name);
-    }
-    cargo.envs(PROFILE);
-    cargo.args(["build", "--release", "--lib", "--features", "regard-sdk/native"]);
-    cargo.arg("--message-format=json-render-diagnostics");
-    cargo.arg("--manifest-path").arg(&manifest_path);
-    cargo.arg("--target-dir").arg(absolute(&options.target_dir)?.join("native"));
-    if options.offline {
-        cargo.arg("--offline");
-    }
-    let finished = run(&mut cargo, BUILD_TIME_MAX, progress).map_err(|why| {
-        BuildError::Toolchain(format!(
-            "cargo does not start ({why}); install Rust, for example from https://rustup.rs"
-        ))
-    })?;
-    if !finished.success() {
-        let output = if finished.status.is_none() { finished.failure() } else { finished.stderr };
-        return Err(BuildError::Compile { plugin: plugin.to_owned(), output });
-    }
-    cargo::artifact(&finished.stdout, &manifest_path, DLL_EXTENSION).ok_or_else(|| BuildError::Compile {
-        plugin: plugin.to_owned(),
-        output: format!(
-            "no library came out; {} needs `crate-type = [\"cdylib\", \"rlib\"]` under [lib]",
-            manifest_path.display()
-        ),
-    })
+    let kind = cargo::Kind {
+        profile: &PROFILE,
+        flags: &[],
+        arguments: &["--features", "regard-sdk/native"],
+        target_dir: absolute(&options.target_dir)?.join("native"),
+        extension: DLL_EXTENSION,
+    };
+    cargo::compile(plugin, folder, kind, &|_| {}, options, progress)
 }
 
 fn build_c(

@@ -107,6 +107,10 @@ struct Inbound {
     external_id: String,
     #[serde(default)]
     sender: Option<Sender>,
+    #[serde(default)]
+    aliases: Vec<Sender>,
+    #[serde(default)]
+    sender_name: Option<String>,
     kind: String,
     occurred_at_ms: i64,
     #[serde(default)]
@@ -124,6 +128,12 @@ struct Sender {
     value: String,
 }
 
+impl Sender {
+    fn pair(self) -> (String, String) {
+        (self.scheme, self.value)
+    }
+}
+
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Amount {
@@ -135,7 +145,9 @@ impl From<Inbound> for Handed {
     fn from(inbound: Inbound) -> Self {
         Self {
             external_id: inbound.external_id,
-            sender: inbound.sender.map(|sender| (sender.scheme, sender.value)),
+            sender: inbound.sender.map(Sender::pair),
+            aliases: inbound.aliases.into_iter().map(Sender::pair).collect(),
+            sender_name: inbound.sender_name,
             kind: inbound.kind,
             occurred_at_ms: inbound.occurred_at_ms,
             thread: inbound.thread,

@@ -45,6 +45,8 @@ pub async fn received(runtime: Runtime) {
     let [item] = items.as_slice() else { panic!("one item: {items:?}") };
     assert_eq!((item.external_id.as_str(), item.kind.as_str()), ("A-1", "order.placed"));
     assert_eq!(item.sender, Some(("email".to_owned(), "Ada@Example.com".to_owned())));
+    assert_eq!(item.aliases, [("cookie".to_owned(), "c-1".to_owned())]);
+    assert_eq!(item.sender_name.as_deref(), Some("Ada"));
     assert_eq!((item.occurred_at_ms, item.thread.as_deref()), (NOW.as_millis() - 1_000, Some("t")));
     assert_eq!(item.amount, Some((-250, "EUR".to_owned())));
     let attributes = [("url", json!("https://example.com")), ("lines", json!([1, 2.5, { "deep": [true] }]))];

@@ -34,8 +34,8 @@ struct World {
     exports: BTreeSet<String>,
 }
 
-/// The contract in `folder`: `core`, and the packages that use it.
-pub fn read(folder: &Path) -> anyhow::Result<Contract> {
+/// The packages in `folder`: `core`, and those that use it.
+pub fn resolve(folder: &Path) -> anyhow::Result<Resolve> {
     let mut names = Vec::new();
     for entry in std::fs::read_dir(folder).with_context(|| folder.display().to_string())? {
         names.push(entry?.file_name());
@@ -47,6 +47,12 @@ pub fn read(folder: &Path) -> anyhow::Result<Contract> {
         let group = UnresolvedPackageGroup::parse_dir(folder.join(&name))?;
         resolve.push_group(group).map_err(|why| anyhow!("{}: {why:?}", name.display()))?;
     }
+    Ok(resolve)
+}
+
+/// The contract in `folder`.
+pub fn read(folder: &Path) -> anyhow::Result<Contract> {
+    let resolve = resolve(folder)?;
     let mut contract = Contract::default();
     for (id, interface) in resolve.interfaces.iter() {
         let types = interface.types.iter().map(|(name, id)| (name.clone(), structure(&resolve, *id)));

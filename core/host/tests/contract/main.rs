@@ -2,6 +2,7 @@
 //! plugin against one of them must not notice the next one.
 
 mod compare;
+mod luau;
 
 use std::path::{Path, PathBuf};
 

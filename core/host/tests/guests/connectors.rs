@@ -32,6 +32,8 @@ async fn what_comes_in_keeps_its_shape() {
         let item = &items[0];
         assert_eq!(item.external_id, "A-1");
         assert_eq!(item.sender, Some(("email".to_owned(), "Ada@Example.com".to_owned())));
+        assert_eq!(item.aliases, [("cookie".to_owned(), "c-1".to_owned())]);
+        assert_eq!(item.sender_name.as_deref(), Some("Ada"));
         assert_eq!(
             (item.occurred_at_ms, item.amount.clone()),
             (1_764_000_000_123, Some((-250, "EUR".to_owned())))

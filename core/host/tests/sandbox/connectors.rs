@@ -31,6 +31,8 @@ return {
                     {
                         external_id = item.id,
                         sender = { scheme = "email", value = "Ada@Example.com" },
+                        aliases = { { scheme = "cookie", value = "c-1" } },
+                        sender_name = "Ada",
                         kind = "order.placed",
                         occurred_at_ms = 1764000000123,
                         thread = "t",
@@ -104,6 +106,8 @@ async fn what_comes_in_keeps_its_shape() {
         let item = &items[0];
         assert_eq!(item.external_id, "A-1");
         assert_eq!(item.sender, Some(("email".to_owned(), "Ada@Example.com".to_owned())));
+        assert_eq!(item.aliases, [("cookie".to_owned(), "c-1".to_owned())]);
+        assert_eq!(item.sender_name.as_deref(), Some("Ada"));
         assert_eq!(
             (item.occurred_at_ms, item.amount.clone()),
             (1_764_000_000_123, Some((-250, "EUR".to_owned())))

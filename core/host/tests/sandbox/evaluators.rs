@@ -1,14 +1,16 @@
 //! Evaluators: bounds on results, broken accumulators, and that any split of the rows gives the same answer.
 
-use regard_engine::Fault;
+use std::time::Duration;
+
 use regard_engine::columns::{Batch, Column, ColumnValues};
 use regard_engine::ports::{Accumulator, Evaluators};
+use regard_engine::{Fault, PluginError};
 use regard_host::Package;
 use regard_model::Timestamp;
 use regard_model::time::DAY_MS;
 use serde_json::{Value, json};
 
-use crate::world::{RUNTIMES, Runtime, World, root};
+use crate::world::{RUNTIMES, Runtime, World, component, fixture, root};
 
 pub const AS_OF: Timestamp = Timestamp::from_millis(400 * DAY_MS);
 
@@ -88,6 +90,55 @@ async fn an_evaluation_runs_on_plugin_threads_too() {
         });
         assert_eq!(value.await, json!(1000.0));
     }
+}
+
+/// An evaluator that asks the host for nothing is called straight on the thread of its evaluation, without a stack of its
+/// own: there too it is stopped, named, and the next one works.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_evaluator_that_waits_for_nothing_is_stopped_too() {
+    let package = component(&fixture("hermit"));
+    for (how, fault, words) in [
+        ("loop", Fault::Timeout, "computed longer than 300 ms"),
+        ("memory", Fault::Memory, "asked for more than 48 MiB"),
+        ("crash", Fault::Trap, "boom"),
+        ("stack", Fault::Trap, "call stack exhausted"),
+        ("log-flood", Fault::Exhausted, "log"),
+        ("report", Fault::Throttled, "slow down"),
+    ] {
+        let world = World::new();
+        world.load(package.clone()).await;
+        let (failed, value) = misbehaved(&world, how).await;
+        assert_eq!(failed.fault, fault, "{how}: {failed}");
+        assert!(failed.to_string().starts_with("hermit: kpi.update failed: "), "{how}: {failed}");
+        assert!(failed.message.contains(words), "{how}: {failed}");
+        assert_eq!(value, json!(3.0), "{how}");
+        let stats = world.host.stats();
+        assert_eq!(stats[0].faults(), vec![(fault, 1)], "{how}");
+        assert!(stats[0].memory_peak_bytes > 0, "{how}");
+    }
+
+    let world = World::with(|options| {
+        options.limits.evaluation.cpu = Duration::from_secs(60);
+        options.limits.evaluation.call = Duration::from_millis(500);
+    });
+    world.load(package).await;
+    let (failed, _) = misbehaved(&world, "loop").await;
+    assert_eq!(failed.fault, Fault::Timeout, "{failed}");
+    assert!(failed.message.contains("500 ms"), "{failed}");
+}
+
+/// How an accumulator of the hermit fails on the thread of an evaluation, and what the next one there finds.
+async fn misbehaved(world: &World, how: &'static str) -> (PluginError, Value) {
+    let host = world.host.clone();
+    let driven = world.host.drive(async move {
+        let (mut bad, _) = host.open("hermit", json!({ "how": how })).await.expect("opens");
+        let failed = bad.update(&[0], 1, &rows(&[1])).await.expect_err(how);
+        let (mut next, _) = host.open("hermit", Value::Null).await.expect("opens");
+        next.update(&[0; 3], 1, &rows(&[1; 3])).await.expect("the next accumulator works");
+        let found = next.finish(AS_OF).await.expect("finish");
+        (failed, found.column("value").expect("value").json(0))
+    });
+    driven.await
 }
 
 /// Orders of customers on days, in no order at all.

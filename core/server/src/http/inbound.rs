@@ -76,18 +76,11 @@ fn text_headers(headers: &HeaderMap) -> Vec<(String, String)> {
 }
 
 fn answer(reply: WebhookReply) -> Result<Response, Problem> {
-    let status = match reply.status {
-        // A connector that says nothing is content.
-        0 => StatusCode::OK,
-        status => {
-            StatusCode::from_u16(status).ok().filter(|status| status.as_u16() >= 200).ok_or_else(|| {
-                Problem::new(
-                    Trouble::PluginFailed,
-                    format!("the connector answered with the status {status}, which is none"),
-                )
-            })?
-        }
-    };
+    let status = StatusCode::from_u16(reply.http_status()).ok().filter(|status| status.as_u16() >= 200);
+    let status = status.ok_or_else(|| {
+        let told = format!("the connector answered with the status {}, which is none", reply.status);
+        Problem::new(Trouble::PluginFailed, told)
+    })?;
     let mut response = (status, Body::from(reply.body)).into_response();
     for (name, value) in reply.headers {
         let header = (HeaderName::try_from(name), HeaderValue::try_from(value));

@@ -234,6 +234,7 @@ impl Reader {
                     customer_id: None,
                     identifier: None,
                     identifiers,
+                    customer_name: None,
                     kind: kind.clone(),
                     occurred_at: instant(&at, &occurred_at.1).map_err(|why| format!("occurred_at: {why}"))?,
                     thread: thread.as_ref().and_then(text).map(Cow::into_owned),

@@ -139,16 +139,21 @@ async fn write_customers(
     if !plan.customers.is_empty() {
         let stages: Vec<&str> = plan.customers.iter().map(|made| made.stage.as_str()).collect();
         let sources: Vec<&str> = plan.customers.iter().map(|made| made.source).collect();
+        let names: Vec<&str> = plan.customers.iter().map(|made| made.name).collect();
+        let folded: Vec<String> = names.iter().map(|name| name.to_lowercase()).collect();
         sqlx::query(
             "INSERT INTO customer (id, kind, name, name_folded, stage, tags, attributes, source, version, root_id,
                  created_at, updated_at)
-             SELECT u.id, 'person', '', '', u.stage, '[]', '{}', u.source, 1, u.id, $4, $4
-             FROM unnest($1::bigint[], $2::text[], $3::text[]) AS u(id, stage, source)",
+             SELECT u.id, 'person', u.name, u.folded, u.stage, '[]', '{}', u.source, 1, u.id, $4, $4
+             FROM unnest($1::bigint[], $2::text[], $3::text[], $5::text[], $6::text[])
+                 AS u(id, stage, source, name, folded)",
         )
         .bind(&changed)
         .bind(&stages)
         .bind(&sources)
         .bind(at)
+        .bind(&names)
+        .bind(&folded)
         .execute(&mut **txn)
         .await
         .during(DURING)?;

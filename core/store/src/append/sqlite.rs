@@ -209,11 +209,13 @@ fn write_customers(
         .prepare_cached(
             "INSERT INTO customer (id, kind, name, name_folded, stage, tags, attributes, source, version, root_id,
                  created_at, updated_at)
-             VALUES (?1, 'person', '', '', ?2, '[]', '{}', ?3, 1, ?1, ?4, ?4)",
+             VALUES (?1, 'person', ?5, ?6, ?2, '[]', '{}', ?3, 1, ?1, ?4, ?4)",
         )
         .during(DURING)?;
     for made in &plan.customers {
-        make.execute(params![made.id.as_i64(), made.stage.as_str(), made.source, at]).during(DURING)?;
+        let folded = made.name.to_lowercase();
+        make.execute(params![made.id.as_i64(), made.stage.as_str(), made.source, at, made.name, folded])
+            .during(DURING)?;
         changed(made.id)?;
     }
 

@@ -154,6 +154,7 @@ pub fn order(channel: ChannelId, external_id: &str, identifiers: &[&str]) -> Inc
         external_id: external_id.into(),
         customer: None,
         identifiers: identifiers.iter().map(|text| identifier(text)).collect(),
+        customer_name: String::new(),
         kind: "order.placed".parse().expect("a kind"),
         occurred_at: Timestamp::from_millis(START_MS),
         thread: None,

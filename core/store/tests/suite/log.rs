@@ -45,6 +45,7 @@ pub async fn takes_each_interaction_once(bed: Bed) -> Result<()> {
     item.attributes = Attributes::from([(NASTY, json!([NASTY, "\u{0}"]))]);
     item.thread = Some(NASTY.into());
     item.source = "shop".into();
+    item.customer_name = "\u{c4}da Lovelace".into();
     let outcomes = store.append(vec![item.clone(), item.clone(), order(web.id, NASTY, &[])], None).await?;
     let Appended::Accepted { id, customer: Some(customer) } = outcomes[0] else {
         anyhow::bail!("{outcomes:?}")
@@ -63,7 +64,8 @@ pub async fn takes_each_interaction_once(bed: Bed) -> Result<()> {
     assert_eq!((read.customer, read.channel.as_str()), (Some(customer), "shop"));
     assert_eq!((read.external_id.as_str(), read.thread.as_deref()), (NASTY, Some(NASTY)));
     assert_eq!((&read.attributes, read.amount, &read.kind), (&item.attributes, item.amount, &item.kind));
-    assert_eq!(store.find_customer(customer).await?.context("there")?.source, "shop");
+    let made = store.find_customer(customer).await?.context("there")?;
+    assert_eq!((made.source.as_str(), made.name.as_str()), ("shop", "\u{c4}da Lovelace"));
     Ok(())
 }
 

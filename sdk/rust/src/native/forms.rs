@@ -287,10 +287,13 @@ pub(super) fn features(features: &Features) -> Json {
 }
 
 fn items(items: &[Inbound]) -> Result<Json, Error> {
+    let by = |by: &Identifier| json!({ "scheme": by.scheme, "value": by.value });
     let item = |item: &Inbound| {
         Ok(json!({
             "external_id": item.external_id,
-            "sender": item.sender.as_ref().map(|by| json!({ "scheme": by.scheme, "value": by.value })),
+            "sender": item.sender.as_ref().map(by),
+            "aliases": item.aliases.iter().map(by).collect::<Vec<_>>(),
+            "sender_name": item.sender_name,
             "kind": item.kind,
             "occurred_at_ms": item.occurred_at_ms,
             "thread": item.thread,

@@ -181,10 +181,16 @@ pub(super) fn items(items: Vec<wit::Inbound>) -> Result<Vec<Handed>, Failure> {
     items.into_iter().enumerate().map(one).collect()
 }
 
+fn identifier(wit::Identifier { scheme, value }: wit::Identifier) -> (String, String) {
+    (scheme, value)
+}
+
 fn handed(inbound: wit::Inbound, left: &mut usize) -> Result<Handed, CallError> {
     Ok(Handed {
         external_id: inbound.external_id,
-        sender: inbound.sender.map(|sender| (sender.scheme, sender.value)),
+        sender: inbound.sender.map(identifier),
+        aliases: inbound.aliases.into_iter().map(identifier).collect(),
+        sender_name: inbound.sender_name,
         kind: inbound.kind,
         occurred_at_ms: inbound.occurred_at_ms,
         thread: inbound.thread,

@@ -115,4 +115,22 @@ mod tests {
         assert_eq!(response.headers()[RETRY_AFTER], "1");
         assert_eq!(response.headers()[CONTENT_TYPE], PROBLEM_JSON);
     }
+
+    /// The test kit tells authors the status that a provider will see.
+    #[test]
+    fn a_provider_sees_the_status_that_the_engine_tells() {
+        for fault in Fault::ALL {
+            let error = || {
+                WebhookError::Plugin(PluginError {
+                    plugin: "shop".into(),
+                    capability: "connector",
+                    call: "receive",
+                    fault,
+                    message: "no".into(),
+                    retry_after: None,
+                })
+            };
+            assert_eq!(Problem::from(error()).status().as_u16(), error().http_status(), "{fault:?}");
+        }
+    }
 }

@@ -2,7 +2,7 @@
 
 use regard_sdk::connector::{Channel, Features, Outbound, Outcome, Received, Reply, Webhook};
 use regard_sdk::http::{self, Request};
-use regard_sdk::{Connector, Error, Identifier, Inbound, Value, config, plugin};
+use regard_sdk::{Connector, Error, Inbound, config, plugin};
 use serde::Deserialize;
 use serde_json::json;
 
@@ -46,16 +46,10 @@ impl Connector for Chat {
             return Err(Error::denied("the webhook does not carry the token"));
         }
         let event: Event = serde_json::from_slice(&request.body).map_err(|why| Error::invalid(why.to_string()))?;
-        let sender = event.email.map(|value| Identifier { scheme: "email".into(), value });
-        let item = Inbound {
-            external_id: event.id,
-            sender,
-            kind: "message.received".into(),
-            occurred_at_ms: event.at_ms,
-            thread: None,
-            amount: None,
-            attributes: vec![("text".into(), Value::Text(event.text))],
-        };
+        let mut item = Inbound::new(event.id, "message.received", event.at_ms).with("text", event.text);
+        if let Some(email) = event.email {
+            item = item.sent_by("email", email);
+        }
         Ok(Received { items: vec![item], reply: Reply { status: 204, headers: vec![], body: vec![] } })
     }
 
