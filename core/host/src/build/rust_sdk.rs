@@ -56,6 +56,7 @@ const SDK: [(&str, &str); 27] = files![
     "sdk/src/rows.rs" from "rust/src/rows.rs",
     "sdk/src/state.rs" from "rust/src/state.rs",
     "sdk/src/testing.rs" from "rust/src/testing.rs",
+    "sdk/src/value.rs" from "rust/src/value.rs",
     "wit/connector/connector.wit" from "wit/connector/connector.wit",
     "wit/core/core.wit" from "wit/core/core.wit",
     "wit/hook/hook.wit" from "wit/hook/hook.wit",
