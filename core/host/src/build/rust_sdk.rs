@@ -33,7 +33,7 @@ macro_rules! files {
 }
 
 /// The SDK's files, but for the Cargo.toml of the workspace and its members.
-const SDK: [(&str, &str); 27] = files![
+const SDK: [(&str, &str); 28] = files![
     "native/src/lent.rs" from "native/src/lent.rs",
     "native/src/lib.rs" from "native/src/lib.rs",
     "sdk/src/bindings.rs" from "rust/src/bindings.rs",
