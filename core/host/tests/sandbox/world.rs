@@ -155,15 +155,11 @@ pub struct World {
     pub clock: Arc<HandClock>,
 }
 
-/// Longest call. Plugin threads stand back behind everything else on the machine, so that a guest may wait long for the
-/// little computing that it is stopped after.
-pub const CALL: Duration = Duration::from_secs(20);
-
 /// Bounds so tight that a test meets them in a moment.
 pub fn limits() -> OperatorLimits {
     let interactive = CallLimits {
         memory_bytes: 48 << 20,
-        call: CALL,
+        call: Duration::from_secs(5),
         cpu: Duration::from_millis(300),
         output_rows: 1_000,
         output_bytes: 2 << 20,
