@@ -32,6 +32,11 @@ pub(crate) trait Program: Send + Sync {
     fn stuck(&self) -> Option<String> {
         None
     }
+    /// Has an instance set itself up, where loading has not done so already.
+    async fn set_up(&self, call: CallContext) -> Result<(), Failure> {
+        drop(call);
+        Ok(())
+    }
     /// What the connector can do.
     async fn features(&self, call: CallContext) -> Result<Features, Failure>;
     /// The metrics that the evaluator computes; not checked yet.

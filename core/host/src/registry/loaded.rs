@@ -91,6 +91,15 @@ pub(super) async fn describe(
     if manifest.can(Capability::Kpi) {
         kpi::check_metrics(&metrics).map_err(|why| fault(Role::Kpi, Failure::new(Fault::Invalid, why)))?;
     }
+    // Whoever describes nothing is set up once all the same: a configuration that it refuses is refused now, not at its first
+    // event.
+    if features.is_none() && !manifest.can(Capability::Kpi) {
+        let call = CallContext::new(scope.clone(), Role::Lifecycle, "configure");
+        program
+            .set_up(call)
+            .await
+            .map_err(|failure| LoadError::Call(named(&scope.id, Role::Lifecycle, "configure", failure)))?;
+    }
     for metric in &mut metrics {
         metric.evaluator.clone_from(&scope.id);
     }

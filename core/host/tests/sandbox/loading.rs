@@ -6,7 +6,7 @@ use std::path::Path;
 use regard_host::{LoadError, Package};
 use serde_json::{Value, json};
 
-use crate::world::{RUNTIMES, Runtime, World, hostile, hostile_with};
+use crate::world::{RUNTIMES, Runtime, World, component, fixture, hostile, hostile_with};
 
 const LUAU: &str = "id = \"hook-x\"\nname = \"X\"\nversion = \"0.1.0\"\ncontract = \"0.1.0\"\n\
     runtime = \"luau\"\ncapabilities = [\"hook\"]\n";
@@ -39,6 +39,15 @@ async fn exports_must_equal_the_manifest() {
     );
     let message = refused(luau(&[("handler.luau", "return { hook = {} }")]), Value::Null).await;
     assert!(message.contains("has no function hook.handle"), "{message}");
+}
+
+/// A hook describes nothing, so nothing else would call it before its first event.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_hook_may_refuse_its_configuration() {
+    let clerk = component(&fixture("clerk"));
+    let message = refused(clerk.clone(), json!({ "refuses": true })).await;
+    assert_eq!(message, "clerk: lifecycle.configure failed: invalid: set-up: not with me");
+    World::new().host.load(clerk, json!({}), None).await.expect("the plugin loads");
 }
 
 #[tokio::test(flavor = "multi_thread")]

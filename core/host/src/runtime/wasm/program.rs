@@ -53,6 +53,16 @@ macro_rules! fresh {
 
 #[async_trait]
 impl Program for WasmProgram {
+    async fn set_up(&self, call: CallContext) -> Result<(), Failure> {
+        let (code, idle) = (self.code.clone(), self.idle.clone());
+        let run = async move {
+            let (guest, calls) = idle.take(code, call).await?;
+            idle.put_back(guest, calls);
+            Ok(())
+        };
+        self.executor.run(run).await?
+    }
+
     async fn features(&self, call: CallContext) -> Result<Features, Failure> {
         let (features, _) = fresh!(
             self,
