@@ -172,7 +172,7 @@ impl Transport for Network {
             .timeout(request.timeout.unwrap_or(CONNECT_TIMEOUT))
             .send()
             .await
-            .map_err(|why| refused(&why))?;
+            .map_err(refused)?;
         read(response).await
     }
 }
@@ -193,7 +193,7 @@ fn client(cell: &OnceLock<Client>, resolver: Option<Arc<PublicOnly>>) -> Result<
     if let Some(resolver) = resolver {
         builder = builder.dns_resolver(resolver);
     }
-    let built = builder.build().map_err(|why| Refused::Failed(Fault::Unavailable, chain(&why)))?;
+    let built = builder.build().map_err(|why| Refused::Failed(Fault::Unavailable, chain(why)))?;
     Ok(cell.get_or_init(|| built))
 }
 
@@ -287,7 +287,7 @@ async fn read(mut response: reqwest::Response) -> Result<Response, Refused> {
     if leads_on(response.status()) && response.headers().contains_key(LOCATION) {
         return Ok(Response { status, headers, body });
     }
-    while let Some(chunk) = response.chunk().await.map_err(|why| refused(&why))? {
+    while let Some(chunk) = response.chunk().await.map_err(refused)? {
         if body.len() + chunk.len() > RESPONSE_BYTES_MAX {
             return Err(too_long());
         }
@@ -296,7 +296,7 @@ async fn read(mut response: reqwest::Response) -> Result<Response, Refused> {
     Ok(Response { status, headers, body })
 }
 
-fn refused(why: &reqwest::Error) -> Refused {
+fn refused(why: reqwest::Error) -> Refused {
     let mut cause = why.source();
     while let Some(error) = cause {
         if let Some(NotPublic(address)) = error.downcast_ref() {
@@ -307,9 +307,12 @@ fn refused(why: &reqwest::Error) -> Refused {
     if why.is_timeout() { Refused::timed_out() } else { Refused::Failed(Fault::Unavailable, chain(why)) }
 }
 
-/// reqwest's own words say little; the causes say the rest.
-fn chain(why: &reqwest::Error) -> String {
-    let mut words = why.to_string();
+/// reqwest's own words say little; the causes say the rest. Of the address only the host is said: in the rest of it some
+/// providers want their token.
+fn chain(why: reqwest::Error) -> String {
+    let host = why.url().and_then(Url::host_str).map(|host| format!("{host}: ")).unwrap_or_default();
+    let why = why.without_url();
+    let mut words = format!("{host}{why}");
     let mut cause = why.source();
     while let Some(error) = cause {
         words.push_str(": ");
