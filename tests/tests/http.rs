@@ -8,6 +8,7 @@
 //! - `http/repeats.rs`: duplicates, idempotency keys, optimistic locking
 //! - `http/connections.rs`: callers who hold on to a connection
 //! - `http/crash.rs`: `kill -9` in the middle of writing
+//! - `http/settings.rs`: the settings of channels
 
 #[path = "http/connections.rs"]
 mod connections;
@@ -25,6 +26,8 @@ mod refusals;
 mod repeats;
 #[path = "http/roles.rs"]
 mod roles;
+#[path = "http/settings.rs"]
+mod settings;
 
 use regard_tests::server::client;
 use regard_tests::server::{Server, block_on};

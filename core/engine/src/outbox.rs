@@ -5,6 +5,7 @@
 
 use std::sync::Arc;
 
+use regard_model::channel::ADDRESS_SCHEME;
 use regard_model::consent::allows;
 use regard_model::{Channel, Identifier};
 
@@ -106,7 +107,7 @@ pub fn route(
 fn address_scheme(channel: &Channel, features: &Features) -> String {
     channel
         .settings
-        .get("address_scheme")
+        .get(ADDRESS_SCHEME)
         .and_then(|value| value.as_str())
         .unwrap_or(&features.address_scheme)
         .to_owned()

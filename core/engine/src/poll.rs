@@ -7,6 +7,7 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use parking_lot::Mutex;
+use regard_model::channel::{POLL_EVERY_S, POLL_EVERY_S_MAX};
 use regard_model::{Channel, ChannelId, Timestamp};
 
 use crate::error::Fault;
@@ -51,9 +52,9 @@ impl Poller {
     fn schedule(&self, channel: &Channel, now: Timestamp, outcome: Result<Turn, WebhookError>) {
         let every = channel
             .settings
-            .get("poll_every_s")
+            .get(POLL_EVERY_S)
             .and_then(serde_json::Value::as_i64)
-            .map_or(POLL_EVERY_MS, |seconds| seconds.clamp(1, 86_400) * 1000);
+            .map_or(POLL_EVERY_MS, |seconds| seconds.clamp(1, POLL_EVERY_S_MAX) * 1000);
         let mut next = self.next.lock();
         let tries = next.get(&channel.id).map_or(0, |&(_, tries)| tries);
         match outcome {

@@ -47,7 +47,7 @@ pub use limits::Limits;
 pub use permissions::{
     CustomerAccess, HostPattern, InteractionAccess, MetricAccess, Permissions, RecordAccess,
 };
-pub use settings::Settings;
+pub use settings::{SettingFault, Settings};
 pub use subscribe::{EventKind, Subscription};
 
 /// The manifest's file name inside a plugin's folder or package.

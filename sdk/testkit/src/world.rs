@@ -14,7 +14,7 @@ use regard_model::consent::NewConsent;
 use regard_model::customer::NewCustomer;
 use regard_model::{Channel, ConsentState, CustomerId, PluginRecord, PluginVersion};
 use regard_store::{SecretOwner, Store, StoreOptions};
-use serde_json::{Value, json};
+use serde_json::json;
 use tempfile::TempDir;
 
 use crate::Trial;
@@ -246,8 +246,7 @@ async fn channels(store: &Store, scenario: &Scenario, status: &PluginStatus) -> 
         }
     }
     for (at, part) in parts.into_iter().enumerate() {
-        let settings = Value::Object(part.settings.0.clone().into_iter().collect());
-        let settings = manifest.channel.complete(settings).map_err(|faults| {
+        let settings = manifest.channel.complete_channel(part.settings.clone()).map_err(|faults| {
             let words: Vec<String> = faults.iter().map(ToString::to_string).collect();
             anyhow::anyhow!("settings of channel `{}`: {}", part.name, words.join("; "))
         });
@@ -256,7 +255,7 @@ async fn channels(store: &Store, scenario: &Scenario, status: &PluginStatus) -> 
             kind: part.kind.unwrap_or_else(|| part.name.clone()),
             name: part.name,
             connector: connector.clone().filter(|_| serves),
-            settings: if serves { serde_json::from_value(settings?)? } else { part.settings },
+            settings: if serves { settings? } else { part.settings },
             secrets: Vec::new(),
         };
         store.create_channel(new).await?;

@@ -3,6 +3,8 @@
 //! The schema is written as a TOML table; its `default`s are filled in before validation, so a plugin sees
 //! a complete configuration and never repeats a default in code.
 
+use regard_model::Attributes;
+use regard_model::channel::CORE_SETTINGS;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
@@ -58,6 +60,21 @@ impl Settings {
             .map(|e| SettingFault { pointer: e.instance_path().to_string(), problem: e.to_string() })
             .collect();
         if faults.is_empty() { Ok(settings) } else { Err(faults) }
+    }
+
+    /// A channel's settings, complete. Those that the core reads itself need not stand in the connector's schema; where they
+    /// do, as one with a default for instance, the schema counts for them too.
+    pub fn complete_channel(&self, given: Attributes) -> Result<Attributes, Vec<SettingFault>> {
+        let properties = self.schema.as_ref().and_then(|schema| schema.get("properties"));
+        let is_apart = |name: &str| {
+            CORE_SETTINGS.contains(&name)
+                && properties.is_none_or(|properties| properties.get(name).is_none())
+        };
+        let (apart, own): (Map<_, _>, Map<_, _>) = given.0.into_iter().partition(|(name, _)| is_apart(name));
+        let Value::Object(complete) = self.complete(Value::Object(own))? else {
+            return Ok(Attributes::new());
+        };
+        Ok(Attributes(complete.into_iter().chain(apart).collect()))
     }
 
     pub(super) fn check(&self) -> Result<(), Fault> {

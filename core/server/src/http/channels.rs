@@ -9,7 +9,7 @@ use axum::http::StatusCode;
 use axum::http::header::LOCATION;
 use axum::response::IntoResponse;
 use regard_engine::ports::Channels as _;
-use regard_model::channel::NewChannel;
+use regard_model::channel::{NewChannel, check_core_settings};
 use regard_model::{Attributes, Channel, ChannelId, Invalid};
 use regard_store::ChannelChange;
 use serde::{Deserialize, Deserializer};
@@ -98,11 +98,15 @@ async fn create(
     Input(input): Input<ChannelInput>,
 ) -> Result<impl IntoResponse, Problem> {
     check_connector(&site, input.connector.as_deref())?;
+    let settings = match input.connector.as_deref() {
+        Some(connector) => complete(&site, connector, input.settings)?,
+        None => input.settings,
+    };
     let new = NewChannel {
         name: input.name,
         kind: input.kind,
         connector: input.connector,
-        settings: input.settings,
+        settings,
         secrets: input.secrets.into_iter().collect(),
     };
     let channel = site.store.create_channel(checked(new)?).await?;
@@ -147,7 +151,7 @@ async fn change(
         ("enabled", json!(input.enabled)),
     ];
     let change = ChannelChange {
-        settings: input.settings,
+        settings: changed_settings(&site, &channel, input.connector.as_ref(), input.settings)?,
         enabled: input.enabled,
         connector: input.connector,
         secrets: input.secrets.into_iter().collect(),
@@ -178,6 +182,41 @@ fn check_connector(site: &Site, connector: Option<&str>) -> Result<(), Problem> 
         }
         _ => Ok(()),
     }
+}
+
+/// Settings as the connector's manifest describes them, its defaults filled in.
+fn complete(site: &Site, connector: &str, settings: Attributes) -> Result<Attributes, Problem> {
+    let Some(status) = site.host.status(connector) else { return Ok(settings) };
+    status.manifest.channel.complete_channel(settings).map_err(|faults| {
+        let words: Vec<String> = faults.iter().map(ToString::to_string).collect();
+        let told = format!("connector `{connector}` does not take these settings: {}", words.join("; "));
+        faults.into_iter().fold(Problem::new(Trouble::Invalid, told), |problem, fault| {
+            problem.at(format!("/settings{}", fault.pointer), fault.problem)
+        })
+    })
+}
+
+/// The settings to change, so that what comes of it is complete again for the connector that serves the channel then.
+fn changed_settings(
+    site: &Site,
+    channel: &Channel,
+    connector: Option<&Option<String>>,
+    mut settings: Attributes,
+) -> Result<Attributes, Problem> {
+    let serves = connector.unwrap_or(&channel.connector);
+    if let Some(serves) = serves.as_deref().filter(|_| connector.is_some() || !settings.is_empty()) {
+        let mut after = channel.settings.clone();
+        for (name, value) in &settings.0 {
+            match value.is_null() {
+                true => drop(after.0.remove(name)),
+                false => after.set(name, value.clone()),
+            }
+        }
+        let complete = complete(site, serves, after.clone())?;
+        settings.0.extend(complete.0.into_iter().filter(|(name, _)| !after.0.contains_key(name)));
+    }
+    check_core_settings(&settings)?;
+    Ok(settings)
 }
 
 /// The model calls every set of names attributes; a channel's are called settings.
