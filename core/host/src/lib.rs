@@ -29,6 +29,7 @@ mod call;
 mod executor;
 mod hostcalls;
 mod kpi;
+mod meter;
 mod moved;
 mod runtime;
 mod ticker;

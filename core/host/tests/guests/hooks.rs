@@ -1,6 +1,6 @@
 //! What a hook is told and does, and how it fails.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use regard_engine::Fault;
 use regard_engine::ports::{Event, Hooks};
@@ -9,11 +9,8 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 
-use crate::built::{LANGUAGES, Language, package, world};
-use crate::world::{World, event, event_with, fixture};
-
-/// Longest that a stopped call may take in a test, beyond its bound: other tests keep the same processors busy.
-const SLACK: Duration = Duration::from_secs(8);
+use crate::built::{LANGUAGES, Language, limits, package, world};
+use crate::world::{LATE, World, event, event_with, fixture};
 
 async fn kept(world: &World, guest: &str, event: Event, key: &str) -> Value {
     let effects = world.host.handle(guest, &[event]).await.expect("handled");
@@ -134,10 +131,11 @@ async fn secrets_and_http_are_granted() {
 /// Has the fixture do `how`; it must fail like this, and the next call must work.
 async fn check(language: Language, how: &str, fault: Fault, message: &str) {
     let (world, guest) = (world(language).await, language.guest());
-    let started = Instant::now();
     let failed = world.host.handle(guest, &[event(how)]).await.expect_err(how);
     let label = format!("{how}: {failed}");
-    assert!(started.elapsed() < Duration::from_secs(5) + SLACK, "{label} took {:?}", started.elapsed());
+    let (computed, most) = (world.computed(guest), limits().interactive.cpu);
+    assert!(computed < most + LATE, "{label} computed {computed:?}");
+    assert!(computed >= most || !message.starts_with("computed longer"), "{label} computed {computed:?}");
     assert_eq!(failed.fault, fault, "{label}");
     assert!(failed.to_string().starts_with(&format!("{guest}: hook.handle failed: ")), "{label}");
     assert!(failed.message.contains(message), "{label}");

@@ -1,6 +1,7 @@
 //! Grants: hosts, private addresses, redirects, secrets, customers.
 
 use std::net::SocketAddr;
+use std::time::{Duration, Instant};
 
 use regard_engine::Fault;
 use regard_engine::ports::Hooks;
@@ -11,6 +12,7 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 
+use crate::hostile::SLACK;
 use crate::world::{RUNTIMES, World, event, event_with, hostile, hostile_with};
 
 /// A server on the loopback address that gives every request the same answer.
@@ -69,6 +71,51 @@ async fn private_addresses_need_a_grant_of_their_own() {
         let effects =
             world.host.handle("hostile", &[get(&format!("http://{address}/"))]).await.expect("granted");
         assert_eq!(effects.kept, [("body".to_owned(), Some(b"secret".to_vec()))]);
+    }
+}
+
+/// What went wrong is stored and logged, and a token may stand in an address.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_error_says_the_host_and_not_the_address() {
+    let unheard = TcpListener::bind("127.0.0.1:0").await.expect("a port").local_addr().expect("an address");
+    let broken = server(|_| "no HTTP at all\r\n\r\n".to_owned()).await;
+    for runtime in RUNTIMES {
+        let world = World::new();
+        let asked = hostile(runtime).manifest().permissions.clone();
+        let grants = [unheard, broken].iter().fold(Grants::by_default(&asked), |grants, address| {
+            grants.with_private_host(&address.to_string())
+        });
+        world.load_with(hostile(runtime), Value::Null, Some(grants)).await;
+        for address in [unheard, broken] {
+            let url = format!("http://{address}/bot-s3cret/send?token=s3cret");
+            let failed = world.host.handle("hostile", &[get(&url)]).await.expect_err("no answer");
+            assert_eq!(failed.fault, Fault::Unavailable, "{runtime:?}: {failed}");
+            assert!(failed.message.contains("127.0.0.1: ") && !failed.message.contains("s3cret"), "{failed}");
+        }
+    }
+}
+
+/// Waiting costs a plugin nothing of what it may compute, but not for ever.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_call_that_waits_too_long_is_stopped() {
+    const CALL: Duration = Duration::from_secs(1);
+    let silent = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let address = silent.local_addr().expect("an address");
+    for runtime in RUNTIMES {
+        let package = hostile(runtime);
+        let world = World::with(|options| options.limits.interactive.call = CALL);
+        let grants =
+            Grants::by_default(&package.manifest().permissions).with_private_host(&address.to_string());
+        world.load_with(package, Value::Null, Some(grants)).await;
+        let started = Instant::now();
+        let failed =
+            world.host.handle("hostile", &[get(&format!("http://{address}/"))]).await.expect_err("silence");
+        assert!(started.elapsed() < CALL + SLACK, "{runtime:?} took {:?}", started.elapsed());
+        assert_eq!(failed.fault, Fault::Timeout, "{runtime:?}: {failed}");
+        assert!(
+            failed.message.contains("took longer than 1000 ms (limits.call_ms)"),
+            "{runtime:?}: {failed}"
+        );
     }
 }
 

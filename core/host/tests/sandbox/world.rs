@@ -155,11 +155,17 @@ pub struct World {
     pub clock: Arc<HandClock>,
 }
 
+/// Longest call: far beyond what the bound of computing lets a plugin have, even where its thread stands back behind a
+/// whole build. What a call may take by the clock has tests of its own.
+pub const CALL: Duration = Duration::from_secs(60);
+/// Longest that a call may compute beyond its bound: some ticks of the clock that stops it.
+pub const LATE: Duration = Duration::from_millis(100);
+
 /// Bounds so tight that a test meets them in a moment.
 pub fn limits() -> OperatorLimits {
     let interactive = CallLimits {
         memory_bytes: 48 << 20,
-        call: Duration::from_secs(5),
+        call: CALL,
         cpu: Duration::from_millis(300),
         output_rows: 1_000,
         output_bytes: 2 << 20,
@@ -199,6 +205,13 @@ impl World {
         let world = Self::new();
         world.load(package).await;
         world
+    }
+
+    /// How long the plugin has computed in its hook.
+    pub fn computed(&self, plugin: &str) -> Duration {
+        let stats = self.host.stats();
+        let of_plugin = stats.iter().find(|stats| stats.plugin == plugin).expect("its counters");
+        of_plugin.calls.iter().find(|one| one.call == "handle").expect("a call").computed
     }
 
     pub async fn load(&self, package: Package) -> PluginStatus {

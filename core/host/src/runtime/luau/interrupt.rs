@@ -14,16 +14,17 @@ use std::time::{Duration, Instant};
 use mlua::{Lua, ffi};
 
 use crate::limits::{CallLimits, LimitHit};
-use crate::ticker::{coarse_now_us, now_us};
+use crate::meter::Meter;
+use crate::ticker::{TICK, coarse_now_us, now_us};
 
 /// The call that runs on this thread; a Luau program never changes threads within a call.
 struct Watch {
-    /// When computing ends, in [`now_us`]; moved on by the time spent in host functions.
-    cpu_until_us: Cell<u64>,
+    /// When to look next at what was computed, in [`now_us`].
+    look_at_us: Cell<u64>,
     /// When the whole call ends.
     wall_until_us: Cell<u64>,
-    /// Time spent in host functions so far.
-    given_back: Cell<Duration>,
+    /// What was computed, without the time spent in host functions.
+    meter: Cell<Option<Meter>>,
     /// The bound that the call ran into: from then on everything raises.
     hit: Cell<Option<LimitHit>>,
     limits: Cell<Option<CallLimits>>,
@@ -32,9 +33,9 @@ struct Watch {
 thread_local! {
     static WATCH: Watch = const {
         Watch {
-            cpu_until_us: Cell::new(u64::MAX),
+            look_at_us: Cell::new(u64::MAX),
             wall_until_us: Cell::new(u64::MAX),
-            given_back: Cell::new(Duration::ZERO),
+            meter: Cell::new(None),
             hit: Cell::new(None),
             limits: Cell::new(None),
         }
@@ -49,19 +50,19 @@ impl Watched {
     pub(super) fn begin(limits: CallLimits, deadline: Instant) -> Self {
         let now = now_us();
         WATCH.with(|watch| {
-            watch.cpu_until_us.set(now.saturating_add(micros(limits.cpu)));
+            watch.look_at_us.set(now.saturating_add(micros(TICK)));
             let left = deadline.saturating_duration_since(Instant::now());
             watch.wall_until_us.set(now.saturating_add(micros(left)));
-            watch.given_back.set(Duration::ZERO);
+            watch.meter.set(Some(Meter::start()));
             watch.hit.set(None);
             watch.limits.set(Some(limits));
         });
         Self(())
     }
 
-    /// How long the program has been waiting for host functions.
-    pub(super) fn waited(&self) -> Duration {
-        WATCH.with(|watch| watch.given_back.get())
+    /// How long the program has computed.
+    pub(super) fn computed(&self) -> Duration {
+        WATCH.with(|watch| watch.meter.get()).map(|meter| meter.computed()).unwrap_or_default()
     }
 
     /// The bound that the call ran into, if it did.
@@ -73,11 +74,34 @@ impl Watched {
 impl Drop for Watched {
     fn drop(&mut self) {
         WATCH.with(|watch| {
-            watch.cpu_until_us.set(u64::MAX);
+            watch.look_at_us.set(u64::MAX);
             watch.wall_until_us.set(u64::MAX);
             watch.hit.set(None);
             watch.limits.set(None);
+            watch.meter.set(None);
         });
+    }
+}
+
+impl Watch {
+    /// Whether the call has run into a bound; the time to look has come.
+    #[cold]
+    fn is_over(&self, now: u64) -> bool {
+        let (Some(limits), None) = (self.limits.get(), self.hit.get()) else {
+            return self.hit.get().is_some();
+        };
+        if now >= self.wall_until_us.get() {
+            self.hit.set(Some(LimitHit::Wall(limits.call)));
+            return true;
+        }
+        let mut meter = self.meter.get();
+        let computed = meter.as_mut().map(Meter::look).unwrap_or_default();
+        self.meter.set(meter);
+        match limits.cpu.checked_sub(computed) {
+            None | Some(Duration::ZERO) => self.hit.set(Some(LimitHit::Cpu(limits.cpu))),
+            Some(left) => self.look_at_us.set(now.saturating_add(micros(left))),
+        }
+        self.hit.get().is_some()
     }
 }
 
@@ -85,17 +109,16 @@ impl Drop for Watched {
 pub(super) fn stop(hit: LimitHit) {
     WATCH.with(|watch| {
         watch.hit.set(watch.hit.get().or(Some(hit)));
-        watch.cpu_until_us.set(0);
+        watch.look_at_us.set(0);
     });
 }
 
 /// The time since `started` was spent by the host and does not count as computing.
 pub(super) fn give_back(started: Instant) {
     WATCH.with(|watch| {
-        let spent = started.elapsed();
-        watch.given_back.set(watch.given_back.get() + spent);
-        if watch.hit.get().is_none() {
-            watch.cpu_until_us.set(watch.cpu_until_us.get().saturating_add(micros(spent)));
+        if let Some(mut meter) = watch.meter.get() {
+            meter.waited(started.elapsed());
+            watch.meter.set(Some(meter));
         }
     });
     now_us();
@@ -125,16 +148,7 @@ unsafe extern "C-unwind" fn interrupt(state: *mut ffi::lua_State, gc: c_int) {
     }
     let over = WATCH.with(|watch| {
         let now = coarse_now_us();
-        if now < watch.cpu_until_us.get() && now < watch.wall_until_us.get() {
-            return false;
-        }
-        if watch.hit.get().is_none()
-            && let Some(limits) = watch.limits.get()
-        {
-            let wall = now >= watch.wall_until_us.get();
-            watch.hit.set(Some(if wall { LimitHit::Wall(limits.call) } else { LimitHit::Cpu(limits.cpu) }));
-        }
-        true
+        (now >= watch.look_at_us.get() || now >= watch.wall_until_us.get()) && watch.is_over(now)
     });
     if over {
         // SAFETY: `state` runs and is inside a protected call, since guests are only ever run through mlua, which

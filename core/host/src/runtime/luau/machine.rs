@@ -1,7 +1,6 @@
 //! One sandboxed virtual machine, and one call in it with its bounds.
 
 use std::sync::Arc;
-use std::time::Instant;
 
 use mlua::{Error, Function, IntoLua, Lua, LuaOptions, MultiValue, StdLib, Table, Value as LuaValue};
 use regard_engine::Fault;
@@ -223,13 +222,12 @@ impl Machine {
     ) -> (Result<LuaValue, Failure>, CallContext) {
         let (limits, name) = (call.limits, call.name);
         let _running = ticker.run();
-        let started = Instant::now();
         let watched = Watched::begin(limits, call.deadline);
         let (ended, Slot(kept)) = self.bare.invoke(Slot(Some(call)), limits, &watched, function, arguments);
         if let Some(call) = &kept {
             let counters = &call.scope.counters;
             counters.memory(self.bare.lua.used_memory() as u64);
-            counters.computed(name, started.elapsed().saturating_sub(watched.waited()));
+            counters.computed(name, watched.computed());
         }
         match kept {
             Some(call) => (ended, call),

@@ -103,10 +103,10 @@ macro_rules! call {
             .executor
             .run(async move {
                 $open.guest.begin($name);
-                let (deadline, running) = $open.guest.clock();
+                let (bounds, running) = $open.guest.clock();
                 let ended = {
                     let $evaluator = $open.exports.regard_kpi_evaluator().accumulator();
-                    within(deadline, $work).await
+                    within(bounds, $work).await
                 };
                 drop(running);
                 let ended = $open.guest.settle_reported(ended);
@@ -179,7 +179,7 @@ impl Open {
         let columns: Vec<ColumnRef<'_>> = rows.columns.iter().map(column).collect();
         let batch = BatchRef { rows: rows.rows, columns: &columns };
         self.guest.begin("update");
-        let (deadline, running) = self.guest.clock();
+        let (bounds, running) = self.guest.clock();
         let update = self.update;
         let parameters = (self.accumulator, groups, group_count, batch);
         // A thread that drives one evaluation only may be kept busy, which spares the call a stack of its own.
@@ -188,7 +188,7 @@ impl Open {
             drop(running);
             return self.guest.settle_reported(ended);
         }
-        let ended = within(deadline, async {
+        let ended = within(bounds, async {
             let (ended,) = update.call_async(&mut self.guest.store, parameters).await?;
             Ok(ended)
         });

@@ -28,8 +28,9 @@ use super::failure::classify;
 use crate::call::{CallContext, Role};
 use crate::limits::LimitHit;
 use crate::manifest::{Capability, Manifest};
+use crate::meter::{Meter, Turn};
 use crate::runtime::Failure;
-use crate::ticker::{TICK, Ticker};
+use crate::ticker::Ticker;
 
 /// Instances that idle ones leave to others.
 const INSTANCES_FREE_MIN: usize = 16;
@@ -59,10 +60,10 @@ pub(crate) struct State {
     /// The call that is under way.
     pub(super) call: CallContext,
     memory_bytes: u64,
-    ticks: u64,
-    ticks_max: u64,
-    /// Whether the call under way keeps its thread to itself.
-    blocks: bool,
+    /// What the call under way had computed before its guest was last waited for.
+    computed: Duration,
+    /// What the call under way computes, when it keeps its thread to itself.
+    blocks: Option<Meter>,
 }
 
 /// An instance.
@@ -140,7 +141,7 @@ impl Guest {
         };
         let (role, name) = (call.role, call.name);
         let limits = call.limits;
-        let state = State { call, memory_bytes: 0, ticks: 0, ticks_max: 0, blocks: false };
+        let state = State { call, memory_bytes: 0, computed: Duration::ZERO, blocks: None };
         let mut store = Store::new(code.pre.engine(), state);
         store.limiter(|state| state);
         store.epoch_deadline_callback(|mut context| context.data_mut().tick());
@@ -148,11 +149,10 @@ impl Guest {
         store.set_hostcall_fuel(usize::try_from(limits.output_bytes).unwrap_or(usize::MAX));
         // Set-up counts as part of the first call: it must not make a call take twice its time.
         store.data_mut().call.role = Role::Lifecycle;
-        store.data_mut().arm();
         store.set_epoch_deadline(1);
         let running = code.ticker.run();
-        let deadline = store.data().call.deadline;
-        let built = within(deadline, code.pre.instantiate_async(&mut store)).await;
+        let built = within(store.data().bounds(), code.pre.instantiate_async(&mut store)).await;
+        store.data_mut().computed = built.computed;
         store.data().call.scope.counters.computed(name, built.computed);
         let instance = match built.result {
             Ok(instance) => instance,
@@ -161,10 +161,12 @@ impl Guest {
         let mut guest = Self { store, instance, code, _permit: permit };
         let lifecycle = guest.code.lifecycle.load(&mut guest.store, &guest.instance);
         let lifecycle = lifecycle.map_err(|why| classify(&why, guest.store.data()))?;
+        let bounds = guest.store.data().bounds();
         let configured = {
             let work = lifecycle.regard_core_lifecycle().call_configure(&mut guest.store);
-            within(deadline, work).await
+            within(bounds, work).await
         };
+        guest.store.data_mut().computed += configured.computed;
         drop(running);
         guest.settle(configured)?.map_err(|error| {
             let mut failure = convert::failure(error);
@@ -204,7 +206,7 @@ impl Guest {
     pub(super) fn adopt(&mut self, call: CallContext) {
         let state = self.store.data_mut();
         state.call = call;
-        state.arm();
+        state.computed = Duration::ZERO;
         self.store.set_epoch_deadline(1);
     }
 
@@ -212,13 +214,13 @@ impl Guest {
     pub(super) fn begin(&mut self, name: &'static str) {
         let state = self.store.data_mut();
         state.call.begin(name);
-        state.arm();
+        state.computed = Duration::ZERO;
         self.store.set_epoch_deadline(1);
     }
 
-    /// Runs `work`, a call of this guest, until its deadline, with the clock going.
-    pub(super) fn clock(&self) -> (Instant, crate::ticker::Running) {
-        (self.store.data().call.deadline, self.code.ticker.run())
+    /// What [`within`] needs for a call of this guest, with the clock going.
+    pub(super) fn clock(&self) -> (Bounds, crate::ticker::Running) {
+        (self.store.data().bounds(), self.code.ticker.run())
     }
 
     /// Makes a call that keeps the thread to itself until it ends. The store tells it when its time is over.
@@ -226,12 +228,10 @@ impl Guest {
         &mut self,
         work: impl FnOnce(&mut Store<State>) -> wasmtime::Result<T>,
     ) -> Ended<T> {
-        self.store.data_mut().blocks = true;
-        let started = Instant::now();
+        self.store.data_mut().blocks = Some(Meter::start());
         let result = work(&mut self.store);
-        let computed = started.elapsed();
-        self.store.data_mut().blocks = false;
-        Ended { result, computed }
+        let meter = self.store.data_mut().blocks.take();
+        Ended { result, computed: meter.map(|meter| meter.computed()).unwrap_or_default() }
     }
 
     /// What a call's end means. The memory that the instance has by now is counted.
@@ -249,34 +249,39 @@ impl Guest {
     }
 }
 
+/// What bounds the time of a guest that is waited for.
+pub(super) struct Bounds {
+    /// When it must have ended.
+    deadline: Instant,
+    /// What it has computed already.
+    computed: Duration,
+}
+
 /// How a call of a guest ended, and how long the guest computed.
 pub(super) struct Ended<T> {
     result: wasmtime::Result<T>,
     computed: Duration,
 }
 
-/// Waits for `work` until `deadline`. A guest that computes gives way at every tick, so that this notices. Most calls
+/// Waits for `work` within `bounds`. A guest that computes gives way at every tick, so that this notices. Most calls
 /// end before they give way once, and need no timer.
-pub(super) async fn within<T>(
-    deadline: Instant,
-    work: impl Future<Output = wasmtime::Result<T>>,
-) -> Ended<T> {
+pub(super) async fn within<T>(bounds: Bounds, work: impl Future<Output = wasmtime::Result<T>>) -> Ended<T> {
     let mut work = pin!(work);
-    let mut computed = Duration::ZERO;
-    let mut timed = pin!(poll_fn(|context| {
-        let started = Instant::now();
+    let started = Instant::now();
+    let at_once = poll_fn(|context| Poll::Ready(work.as_mut().poll(context))).await;
+    // At most a tick until here, so the clock is good enough, and cheaper than to ask what this thread has computed.
+    let mut computed = started.elapsed();
+    if let Poll::Ready(result) = at_once {
+        return Ended { result, computed };
+    }
+    let metered = poll_fn(|context| {
+        let turn = Turn::begin(bounds.computed + computed);
         let polled = work.as_mut().poll(context);
-        computed += started.elapsed();
+        computed += turn.end();
         polled
-    }));
-    let at_once = poll_fn(|context| Poll::Ready(timed.as_mut().poll(context))).await;
-    let result = match at_once {
-        Poll::Ready(result) => result,
-        Poll::Pending => match tokio::time::timeout_at(deadline.into(), timed).await {
-            Ok(result) => result,
-            Err(_) => Err(wasmtime::Error::new(LimitHit::Wall(Duration::ZERO))),
-        },
-    };
+    });
+    let result = tokio::time::timeout_at(bounds.deadline.into(), metered).await;
+    let result = result.unwrap_or_else(|_| Err(wasmtime::Error::new(LimitHit::Wall(Duration::ZERO))));
     Ended { result, computed }
 }
 
@@ -297,21 +302,22 @@ fn not_exported() -> Failure {
 }
 
 impl State {
-    /// Gives the call that begins its full computing time.
-    fn arm(&mut self) {
-        self.ticks = 0;
-        // One more than fits, since the first tick may come at once.
-        self.ticks_max =
-            u64::try_from(self.call.limits.cpu.as_nanos() / TICK.as_nanos()).unwrap_or(u64::MAX) + 1;
+    /// What is left to the call under way.
+    fn bounds(&self) -> Bounds {
+        Bounds { deadline: self.call.deadline, computed: self.computed }
     }
 
     /// The guest was found computing at a tick. It gives way to others on its thread, unless it has computed enough.
     fn tick(&mut self) -> wasmtime::Result<UpdateDeadline> {
-        self.ticks += 1;
-        if self.ticks > self.ticks_max {
-            return Err(wasmtime::Error::new(LimitHit::Cpu(self.call.limits.cpu)));
+        let most = self.call.limits.cpu;
+        let has_computed_enough = match &mut self.blocks {
+            Some(meter) => meter.look() >= most,
+            None => Turn::computed().is_some_and(|computed| computed >= most),
+        };
+        if has_computed_enough {
+            return Err(wasmtime::Error::new(LimitHit::Cpu(most)));
         }
-        if !self.blocks {
+        if self.blocks.is_none() {
             return Ok(UpdateDeadline::Yield(1));
         }
         if Instant::now() >= self.call.deadline {

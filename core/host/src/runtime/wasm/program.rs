@@ -39,8 +39,8 @@ macro_rules! fresh {
         let run = async move {
             let (mut $guest, calls) = idle.take(code, $call).await?;
             let $plugin = $guest.$exports()?;
-            let (deadline, running) = $guest.clock();
-            let ended = within(deadline, $work).await;
+            let (bounds, running) = $guest.clock();
+            let ended = within(bounds, $work).await;
             drop(running);
             let answer = $guest.$settle(ended)?;
             let effects = $guest.store.data_mut().call.take_effects();
@@ -202,10 +202,10 @@ impl Program for WasmProgram {
         let run = async move {
             let mut guest = Guest::new(code, call).await?;
             let exports = guest.kpi()?;
-            let (deadline, running) = guest.clock();
+            let (bounds, running) = guest.clock();
             let ended = {
                 let evaluator = exports.regard_kpi_evaluator().accumulator();
-                within(deadline, evaluator.call_open(&mut guest.store, &metric, &parameters)).await
+                within(bounds, evaluator.call_open(&mut guest.store, &metric, &parameters)).await
             };
             drop(running);
             let accumulator = guest.settle_reported(ended)?;
