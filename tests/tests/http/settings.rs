@@ -20,9 +20,9 @@ return {
 }"#;
 
 /// Installs a connector whose channels have the settings `rest`.
-fn install(api: &Api, id: &str, rest: &str) {
+fn install(api: &Api, id: &str, version: &str, rest: &str) {
     let manifest = format!(
-        "id = \"{id}\"\nname = \"Post\"\nversion = \"0.1.0\"\ncontract = \"0.1.0\"\nruntime = \"luau\"\n\
+        "id = \"{id}\"\nname = \"Post\"\nversion = \"{version}\"\ncontract = \"0.1.0\"\nruntime = \"luau\"\n\
          capabilities = [\"connector\"]\n{rest}"
     );
     let package = json!({ "manifest": manifest, "files": { "handler.luau": STANDARD.encode(HANDLER) } });
@@ -45,7 +45,7 @@ default = 30
 
 fn post() -> Api {
     let api = Api::start();
-    install(&api, "connector-post", SCHEMA);
+    install(&api, "connector-post", "0.1.0", SCHEMA);
     api
 }
 
@@ -75,6 +75,22 @@ fn defaults_are_filled_in() {
     assert_eq!(changed, expected);
     let removed = json!({ "settings": { "inbox": null, "address_scheme": null } });
     assert_eq!(api.ask(200, Method::PATCH, &path, removed)["settings"], complete, "the default is back");
+}
+
+#[test]
+fn a_default_of_a_new_version_counts_for_channels_that_are_there() {
+    let api = Api::start();
+    install(
+        &api,
+        "connector-post",
+        "0.1.0",
+        "[channel.schema]\ntype = \"object\"\n[channel.schema.properties.account]\ntype = \"string\"\n",
+    );
+    let (path, settings) = made(&api);
+    install(&api, "connector-post", "0.2.0", SCHEMA);
+    assert_eq!(api.get(&path)["settings"], settings, "what people have set stays as it is");
+    let reply = api.send(api.request(Method::POST, "/inbound/post").body("x"));
+    assert_eq!((reply.status, reply.text.as_str()), (200, "INBOX"));
 }
 
 #[test]
@@ -113,7 +129,7 @@ fn what_the_connector_does_not_take_is_refused() {
 fn another_connector_takes_the_channel_over_only_with_its_own_settings() {
     let api = post();
     let (path, _) = made(&api);
-    install(&api, "connector-plain", "");
+    install(&api, "connector-plain", "0.1.0", "");
     let over = |settings: Value| json!({ "connector": "connector-plain", "settings": settings });
     api.ask(422, Method::PATCH, &path, over(json!({})));
     let bare = json!({ "account": null, "inbox": null });

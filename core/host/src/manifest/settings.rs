@@ -3,8 +3,10 @@
 //! The schema is written as a TOML table; its `default`s are filled in before validation, so a plugin sees
 //! a complete configuration and never repeats a default in code.
 
-use regard_model::Attributes;
+use std::borrow::Cow;
+
 use regard_model::channel::CORE_SETTINGS;
+use regard_model::{Attributes, Channel};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
@@ -75,6 +77,19 @@ impl Settings {
             return Ok(Attributes::new());
         };
         Ok(Attributes(complete.into_iter().chain(apart).collect()))
+    }
+
+    /// The channel as its connector sees it: what this version has a default for, and the channel was made without, is there.
+    pub fn completed<'a>(&self, channel: &'a Channel) -> Cow<'a, Channel> {
+        let Some(schema) = &self.schema else { return Cow::Borrowed(channel) };
+        let mut settings = Value::Object(channel.settings.0.clone().into_iter().collect());
+        fill_defaults(schema, &mut settings, DEPTH_MAX);
+        let Value::Object(settings) = settings else { return Cow::Borrowed(channel) };
+        let settings = Attributes(settings.into_iter().collect());
+        if settings == channel.settings {
+            return Cow::Borrowed(channel);
+        }
+        Cow::Owned(Channel { settings, ..channel.clone() })
     }
 
     pub(super) fn check(&self) -> Result<(), Fault> {

@@ -144,6 +144,7 @@ impl Connectors for Host {
         webhook: Webhook,
     ) -> Result<(Vec<Handed>, WebhookReply, Effects), PluginError> {
         let (loaded, call) = self.connector(channel, "receive").await?;
+        let channel = &*loaded.package.manifest().channel.completed(channel);
         let started = Instant::now();
         let given = moved::channel(channel) + moved::webhook(&webhook);
         let ended = loaded.program.receive(call, channel, webhook).await;
@@ -162,6 +163,7 @@ impl Connectors for Host {
         limit: u32,
     ) -> Result<(Polled, Effects), PluginError> {
         let (loaded, call) = self.connector(channel, "poll").await?;
+        let channel = &*loaded.package.manifest().channel.completed(channel);
         let started = Instant::now();
         let given = moved::channel(channel) + cursor.as_ref().map_or(0, Vec::len);
         let ended = loaded.program.poll(call, channel, cursor, limit).await;
@@ -175,6 +177,7 @@ impl Connectors for Host {
 
     async fn send(&self, channel: &Channel, message: Outbound) -> Result<(Outcome, Effects), PluginError> {
         let (loaded, call) = self.connector(channel, "send").await?;
+        let channel = &*loaded.package.manifest().channel.completed(channel);
         let started = Instant::now();
         let given = moved::channel(channel) + moved::outbound(&message);
         let ended = loaded.program.send(call, channel, message).await;
