@@ -307,12 +307,11 @@ fn refused(why: reqwest::Error) -> Refused {
     if why.is_timeout() { Refused::timed_out() } else { Refused::Failed(Fault::Unavailable, chain(why)) }
 }
 
-/// reqwest's own words say little; the causes say the rest. Of the address only the host is said: in the rest of it some
-/// providers want their token.
+/// reqwest's own words say little; the causes say the rest. The address is left out: some providers want their token in it,
+/// and whoever asked says the host.
 fn chain(why: reqwest::Error) -> String {
-    let host = why.url().and_then(Url::host_str).map(|host| format!("{host}: ")).unwrap_or_default();
     let why = why.without_url();
-    let mut words = format!("{host}{why}");
+    let mut words = why.to_string();
     let mut cause = why.source();
     while let Some(error) = cause {
         words.push_str(": ");
