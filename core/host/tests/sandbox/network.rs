@@ -80,12 +80,13 @@ async fn an_error_says_the_host_and_not_the_address() {
     let unheard = TcpListener::bind("127.0.0.1:0").await.expect("a port").local_addr().expect("an address");
     let broken = server(|_| "no HTTP at all\r\n\r\n".to_owned()).await;
     for runtime in RUNTIMES {
+        let package = hostile(runtime);
         let world = World::new();
-        let asked = hostile(runtime).manifest().permissions.clone();
+        let asked = package.manifest().permissions.clone();
         let grants = [unheard, broken].iter().fold(Grants::by_default(&asked), |grants, address| {
             grants.with_private_host(&address.to_string())
         });
-        world.load_with(hostile(runtime), Value::Null, Some(grants)).await;
+        world.load_with(package, Value::Null, Some(grants)).await;
         for address in [unheard, broken] {
             let url = format!("http://{address}/bot-s3cret/send?token=s3cret");
             let failed = world.host.handle("hostile", &[get(&url)]).await.expect_err("no answer");
