@@ -1,5 +1,6 @@
 //! The engine's ports, implemented for all loaded plugins.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -48,18 +49,19 @@ impl Host {
         Ok((loaded, context))
     }
 
-    /// The connector of a channel, with a call in the channel's name.
-    async fn connector(
+    /// The connector of a channel, with a call in the channel's name, and the channel as this version of it sees it.
+    async fn connector<'a>(
         &self,
-        channel: &Channel,
+        channel: &'a Channel,
         call: &'static str,
-    ) -> Result<(Arc<Loaded>, CallContext), PluginError> {
+    ) -> Result<(Arc<Loaded>, CallContext, Cow<'a, Channel>), PluginError> {
         let plugin = channel.connector.as_deref().ok_or_else(|| {
             let message = format!("channel {} has no connector", channel.name);
             named("", Role::Connector, call, Failure::new(Fault::OutOfService, message))
         })?;
         let (loaded, context) = self.serving(plugin, Role::Connector, call).await?;
-        Ok((loaded, context.on(channel)))
+        let seen = loaded.package.manifest().channel.completed(channel);
+        Ok((loaded, context.on(channel), seen))
     }
 
     fn evaluator(&self, metric: &str) -> Option<(Arc<Loaded>, Metric)> {
@@ -143,11 +145,10 @@ impl Connectors for Host {
         channel: &Channel,
         webhook: Webhook,
     ) -> Result<(Vec<Handed>, WebhookReply, Effects), PluginError> {
-        let (loaded, call) = self.connector(channel, "receive").await?;
-        let channel = &*loaded.package.manifest().channel.completed(channel);
+        let (loaded, call, channel) = self.connector(channel, "receive").await?;
         let started = Instant::now();
-        let given = moved::channel(channel) + moved::webhook(&webhook);
-        let ended = loaded.program.receive(call, channel, webhook).await;
+        let given = moved::channel(&channel) + moved::webhook(&webhook);
+        let ended = loaded.program.receive(call, &channel, webhook).await;
         let answered = ended.as_ref().map_or(0, |((items, reply), effects)| {
             moved::handed(items) + moved::reply(reply) + moved::effects(effects)
         });
@@ -162,11 +163,10 @@ impl Connectors for Host {
         cursor: Option<Vec<u8>>,
         limit: u32,
     ) -> Result<(Polled, Effects), PluginError> {
-        let (loaded, call) = self.connector(channel, "poll").await?;
-        let channel = &*loaded.package.manifest().channel.completed(channel);
+        let (loaded, call, channel) = self.connector(channel, "poll").await?;
         let started = Instant::now();
-        let given = moved::channel(channel) + cursor.as_ref().map_or(0, Vec::len);
-        let ended = loaded.program.poll(call, channel, cursor, limit).await;
+        let given = moved::channel(&channel) + cursor.as_ref().map_or(0, Vec::len);
+        let ended = loaded.program.poll(call, &channel, cursor, limit).await;
         let answered = ended.as_ref().map_or(0, |(page, effects)| {
             let cursor = page.cursor.as_ref().map_or(0, Vec::len);
             moved::handed(&page.items) + cursor + moved::effects(effects)
@@ -176,11 +176,10 @@ impl Connectors for Host {
     }
 
     async fn send(&self, channel: &Channel, message: Outbound) -> Result<(Outcome, Effects), PluginError> {
-        let (loaded, call) = self.connector(channel, "send").await?;
-        let channel = &*loaded.package.manifest().channel.completed(channel);
+        let (loaded, call, channel) = self.connector(channel, "send").await?;
         let started = Instant::now();
-        let given = moved::channel(channel) + moved::outbound(&message);
-        let ended = loaded.program.send(call, channel, message).await;
+        let given = moved::channel(&channel) + moved::outbound(&message);
+        let ended = loaded.program.send(call, &channel, message).await;
         let answered =
             ended.as_ref().map_or(0, |(outcome, effects)| moved::outcome(outcome) + moved::effects(effects));
         loaded.moved("send", given, answered);
